@@ -1,0 +1,1 @@
+"""msi-stream: the daemon that keeps Marketo in step with Salesforce."""

@@ -1,0 +1,81 @@
+"""The error tree. An error says *whether* trying again can help; `retry.py` says when.
+
+StreamError                     anything this project raises on purpose
+├── ConfigError                 the configuration is wrong (exit code 2)
+├── Unreachable                 no answer: refused, reset, timed out, 5xx       heals itself
+├── AuthRefused                 the sign-in itself was refused                  needs a person
+├── SalesforceError             Salesforce answered with an error
+│   ├── DailyLimit              the org's daily calls or events are used up     heals itself, by tomorrow
+│   └── ReplayRefused           the stored replay id is no longer known
+└── MarketoError                Marketo answered with an error code
+"""
+
+from __future__ import annotations
+
+
+class StreamError(Exception):
+    """Base of all errors raised on purpose.
+
+    `hint` is one sentence for the person who reads the log: what to do.
+    `heals_itself` tells whether waiting can help.
+    """
+
+    heals_itself = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The message, and the hint behind it."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(StreamError):
+    """The configuration cannot be used. The message names key, what was found and what is expected."""
+
+
+class Unreachable(StreamError):
+    """A service gave no usable answer: refused, reset, timed out, truncated, HTTP 5xx.
+
+    `sent` is False only where it is certain that the request never reached the service; otherwise the work may have been done.
+    """
+
+    heals_itself = True
+
+    def __init__(self, message: str, *, sent: bool = True, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.sent = sent
+
+
+class AuthRefused(StreamError):
+    """The service refused the sign-in itself (wrong secret, revoked app, blocked flow)."""
+
+
+class SalesforceError(StreamError):
+    """Salesforce answered with an error. `code` is its errorCode, `status` the HTTP status."""
+
+    def __init__(self, message: str, *, code: str = "", status: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
+
+
+class DailyLimit(SalesforceError):
+    """Salesforce's daily allowance (calls or delivered events) is used up."""
+
+    heals_itself = True
+
+
+class ReplayRefused(SalesforceError):
+    """Salesforce no longer knows the replay id that was asked for (`400::The replayId …`)."""
+
+
+class MarketoError(StreamError):
+    """Marketo answered `success: false`. `code` is the first error's code as text (`"606"`)."""
+
+    def __init__(self, message: str, *, code: str, status: int = 200, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.status = status
