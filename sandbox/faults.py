@@ -1,7 +1,7 @@
 """Scripted faults, the same for both simulated services: which request goes wrong, how, and how often.
 
-A `FaultScript` is an aiohttp middleware in front of a service. Each `Fault` names the requests it meets (method, a regular expression
-over the path with its query, and one over the body), how many of them to let pass first, how many to spoil, and what happens:
+A `FaultScript` is an aiohttp middleware in front of a service. Each `Fault` names the requests it meets (method, a regular
+expression over the path with its query, and one over the body), how many to let pass first, how many to spoil, and how:
 
     respond        answer `status` with `body`, without doing the work
     rewrite        do the work, then answer `status` with `body` instead of the true answer
@@ -24,9 +24,7 @@ from typing import Any, Literal
 import orjson
 from aiohttp import web
 
-Action = Literal[
-    "respond", "rewrite", "reset_before", "reset_after", "hang", "hang_after", "truncate", "delay"
-]
+Action = Literal["respond", "rewrite", "reset_before", "reset_after", "hang", "hang_after", "truncate", "delay"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -142,9 +140,7 @@ def _answer(fault: Fault) -> web.Response:
 
 
 async def _truncate(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    whole = (
-        response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b"{}"
-    )
+    whole = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b"{}"
     torn = web.StreamResponse(
         status=response.status,
         headers={"Content-Length": str(len(whole)), "Content-Type": "application/json"},
