@@ -79,3 +79,13 @@ class MarketoError(StreamError):
         super().__init__(message, hint=hint)
         self.code = code
         self.status = status
+
+
+class BudgetSpent(StreamError):
+    """This daemon's own daily call budget is used up; nothing was sent. `resets_in_seconds` tells when to go on."""
+
+    heals_itself = True
+
+    def __init__(self, message: str, *, resets_in_seconds: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.resets_in_seconds = resets_in_seconds

@@ -1,0 +1,59 @@
+"""Daily call budgets: how many calls this daemon may still make today, as a pure decision before each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from stream.errors import BudgetSpent
+
+CENTRAL = ZoneInfo("America/Chicago")  # Marketo's daily quota is reset at midnight US Central time (Adobe, rate limits)
+
+
+def day_in(zone: ZoneInfo | None, now: float) -> tuple[str, float]:
+    """The day `now` falls in (YYYY-MM-DD) and the seconds until that day ends there; UTC where `zone` is None."""
+    moment = datetime.fromtimestamp(now, zone or UTC)
+    midnight = (moment + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return moment.strftime("%Y-%m-%d"), max(midnight.timestamp() - now, 1.0)
+
+
+@dataclass(slots=True)
+class DailyBudget:
+    """Calls used today against a limit. `used` and `day` are restored from, and written to, the store by the daemon."""
+
+    name: str
+    limit: int
+    now: Callable[[], float]
+    zone: ZoneInfo | None = None
+    day: str = ""
+    used: int = 0
+
+    def take(self, calls: int = 1) -> None:
+        """Count so many calls as made; raises BudgetSpent, and counts nothing, where the limit would be passed."""
+        resets_in_seconds = self._turn_day()
+        if self.used + calls > self.limit:
+            raise BudgetSpent(
+                f"the daily budget of {self.limit} {self.name} is used up",
+                resets_in_seconds=resets_in_seconds,
+                hint="it goes on by itself at the reset; raise the limit in the configuration if the instance allows more",
+            )
+        self.used += calls
+
+    def left(self) -> int:
+        """How many calls may still be made today."""
+        self._turn_day()
+        return max(self.limit - self.used, 0)
+
+    def restore(self, day: str, used: int) -> None:
+        """Take over what an earlier run had used, where it was today."""
+        self._turn_day()
+        if day == self.day:
+            self.used = max(self.used, used)
+
+    def _turn_day(self) -> float:
+        day, resets_in_seconds = day_in(self.zone, self.now())
+        if day != self.day:
+            self.day, self.used = day, 0
+        return resets_in_seconds
