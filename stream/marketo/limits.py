@@ -1,0 +1,100 @@
+"""Marketo's short-term limits, kept before they are hit: calls in any 20 seconds, and calls at once.
+
+    caller ──▶ turn (first come, first served) ──▶ CallLimits: now, or wait this long ──▶ call ──▶ answer
+                                                     ▲                                             │
+                                                     └── in flight until the answer, then 20 s more ┘
+
+Marketo counts a call when it arrives, which is some time between our sending it and its answer. So a call is counted from its
+start until 20 seconds after its answer: whatever the latencies are, no 20 seconds see more arrivals than were configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from stream.clock import Clock, wait_for_event
+
+WINDOW_SECONDS = 20.0  # 100 calls in 20 s answer 606, shared with every other integration (Adobe, rate limits)
+MARGIN_SECONDS = 0.25  # Marketo's seconds need not be ours
+LEAST_WAIT_SECONDS = 0.001  # a wait below the clock's own resolution would spin
+RATE_CODE, CONCURRENCY_CODE = "606", "615"
+HOLD_SECONDS = {RATE_CODE: WINDOW_SECONDS, CONCURRENCY_CODE: 2.0}
+
+
+@dataclass(slots=True)
+class CallLimits:
+    """The decision alone: time comes in, nothing is waited for. Every `start` is followed by one `end`."""
+
+    calls_per_window: int = 50
+    concurrency: int = 5
+    window_seconds: float = WINDOW_SECONDS
+    margin_seconds: float = MARGIN_SECONDS
+    in_flight: int = 0
+    held_until: float = -math.inf
+    ended: deque[float] = field(default_factory=deque)
+
+    def wait_seconds(self, now: float) -> float:
+        """0: a call may start now. A number: not before so many seconds. Infinity: not before a call in flight has ended."""
+        span = self.window_seconds + self.margin_seconds
+        while self.ended and self.ended[0] + span <= now:
+            self.ended.popleft()
+        if self.in_flight >= min(self.concurrency, self.calls_per_window):
+            return math.inf
+        wait = self.held_until - now
+        excess = self.in_flight + len(self.ended) - self.calls_per_window
+        if excess >= 0:
+            wait = max(wait, self.ended[excess] + span - now)
+        return max(wait, LEAST_WAIT_SECONDS) if wait > 0 else 0.0
+
+    def start(self) -> None:
+        """A call is about to be sent."""
+        self.in_flight += 1
+
+    def end(self, now: float) -> None:
+        """A call was answered, failed or given up."""
+        self.in_flight -= 1
+        self.ended.append(now)
+
+    def hold(self, now: float, seconds: float) -> None:
+        """Let nothing start for so many seconds; a longer hold that is already there stays."""
+        self.held_until = max(self.held_until, now + seconds)
+
+
+class Gate:
+    """What every call to Marketo passes through: `async with gate.call(): …`; callers go in the order they came."""
+
+    def __init__(self, clock: Clock, *, calls_per_20s: int = 50, concurrency: int = 5) -> None:
+        self._clock = clock
+        self._limits = CallLimits(calls_per_window=calls_per_20s, concurrency=concurrency)
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Wait for a place, hold it while the call lasts, and give it back however the call ends."""
+        async with self._turn:
+            await self._wait_for_place()
+            self._limits.start()
+        try:
+            yield
+        finally:
+            self._limits.end(self._clock.monotonic())
+            self._changed.set()
+
+    def refused(self, code: str) -> None:
+        """Marketo answered with this code: 606 holds everybody for 20 seconds, 615 for two; other codes hold nobody."""
+        if code in HOLD_SECONDS:
+            self._limits.hold(self._clock.monotonic(), HOLD_SECONDS[code])
+
+    async def _wait_for_place(self) -> None:
+        while (wait := self._limits.wait_seconds(self._clock.monotonic())) > 0:
+            self._changed.clear()
+            if math.isinf(wait):
+                await self._changed.wait()
+            else:
+                await wait_for_event(self._changed, self._clock, wait)
