@@ -1,0 +1,73 @@
+"""Dead letters in the operator's hands: listing, showing, trying again, giving up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from store import waits
+from store.model import DeadLetter, Key
+from store.rows import entry_of, list_json, record_row
+from store.writer import Transaction
+
+
+async def dead_letters(tx: Transaction) -> list[DeadLetter]:
+    """All dead letters, oldest first."""
+    return [
+        DeadLetter(
+            entry=row["entry_id"],
+            object=row["object"],
+            id=row["record_id"],
+            code=row["code"],
+            cause=row["cause"],
+            cure=row["cure"],
+            attempts=row["attempts"],
+            since=row["died_ms"] / 1000,
+            flow=row["flow"],
+            holds=row["holds"],
+        )
+        for row in await tx.rows("dead_letters")
+    ]
+
+
+async def content(tx: Transaction, entry_id: int) -> dict[str, Any]:
+    """What a dead letter holds: the fields that were to be sent, or the event as it came. For the operator's eyes only."""
+    row = (await tx.rows("entries_by_id", list_json([entry_id])))[0]
+    if row["flow"] != "deliver":
+        return {"raw": orjson.loads(row["pending"])} if row["flow"] == "capture" else {}
+    pending = entry_of(row).pending
+    return {"kind": pending.kind, "fields": pending.fields, "whole": pending.whole, "read": pending.read}
+
+
+async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> int:
+    """Put dead letters back, in the order of what they wait for; returns how many. Events nobody could read stay."""
+    deliver = [letter.entry for letter in letters if letter.flow == "deliver"]
+    await tx.run("set_due", list_json(deliver), now_ms)
+    entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(deliver))]
+    known = await waits.records(tx, [entry.key for entry in entries])
+    await waits.work_out(tx, entries, known, now_ms)
+    scores = [letter for letter in letters if letter.flow == "scores"]
+    for letter in scores:
+        await tx.run("score_again", letter.object, letter.id, now_ms)
+    await tx.run("delete_entries", list_json(letter.entry for letter in scores))
+    return len(deliver) + len(scores)
+
+
+async def drop(tx: Transaction, letters: Sequence[DeadLetter]) -> int:
+    """Give dead letters up: what waited for them goes on without that relation; returns how many."""
+    deliver = [letter for letter in letters if letter.flow == "deliver"]
+    entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(letter.entry for letter in deliver))]
+    keys: list[Key] = [entry.key for entry in entries]
+    known = await waits.records(tx, keys)
+    for entry in entries:
+        record = known[entry.key]
+        if entry.pending.kind == "delete":
+            record.state = "deleted"
+        elif record.state != "synced":
+            record.state = "dropped"
+    await tx.run_many("put_record", [record_row(record) for record in known.values()])
+    await tx.run("delete_entries", list_json(letter.entry for letter in letters))
+    await waits.let_go(tx, keys)
+    return len(letters)

@@ -1,0 +1,167 @@
+"""Opening the store: the lock, the checks that the file is ours, the migrations, the settings that make a commit durable."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiosqlite
+
+from store.errors import StoreBusy, StoreError, StoreForeign, StoreNewer, StoreUnusable
+from store.sql import migrations
+
+APPLICATION_ID = 0x4D534953  # "MSIS": tells our file from any other SQLite database
+
+
+class Lock:
+    """The exclusive right to run a daemon on a store; the kernel gives it back when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock; raises StoreBusy where another process has it, StoreUnusable where it cannot be made."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(self._path.parent, error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise StoreBusy(
+                f"another msi-stream{f' (process {holder})' if holder else ''} holds the store {self._path.with_suffix('')}",
+                hint="one daemon for each store; stop that one first, or give this one a store of its own in [store] path",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def is_held(path: Path) -> bool:
+    """Whether a daemon holds the store just now."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+async def open_database(path: Path, *, create: bool) -> aiosqlite.Connection:
+    """Open the store's file, bring its schema up to date, and set it to be durable.
+
+    With `create=False` a missing file is StoreUnusable. Raises StoreForeign, StoreNewer or StoreUnusable, each saying what was
+    found and what to do; the file is left as it was then.
+    """
+    _check_file(path, create=create)
+    with translated(path):
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            await connection.execute("PRAGMA busy_timeout = 10000")
+            await _check_ours(connection, path)
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute("PRAGMA synchronous = FULL")
+            await connection.execute("PRAGMA foreign_keys = ON")
+            await _migrate(connection, path)
+        except BaseException:
+            await connection.close()
+            raise
+    return connection
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's own errors into the store's, in words that name the file and the cure."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _translate(path, error) from error
+
+
+def _translate(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    text = str(error)
+    if "not a database" in text:
+        return StoreForeign(f"{path} is no SQLite database", hint="[store] path must name a file that msi-stream made, or none")
+    if "malformed" in text:
+        return StoreUnusable(f"the store {path} is damaged: {text}", hint="stop the daemon and restore the newest backup")
+    if "full" in text:
+        return StoreUnusable(f"the disk under {path} is full", hint="free some space; nothing that was stored is lost")
+    if "locked" in text or "busy" in text:
+        return StoreUnusable(f"another process keeps {path} locked", hint="end whatever has the file open, then start again")
+    if "readonly" in text or "unable to open" in text:
+        return StoreUnusable(f"cannot write the store {path}: {text}", hint=f"make {path.parent} writable for this user")
+    return StoreUnusable(f"the store {path} cannot be used: {text}")
+
+
+def _unusable(directory: Path, error: OSError) -> StoreUnusable:
+    return StoreUnusable(
+        f"cannot use the store's directory {directory}: {error.strerror}",
+        hint=f"create it and make it writable for this user, or name another in [store] path (found user id {os.geteuid()})",
+    )
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    try:
+        if path.is_dir():
+            raise StoreForeign(f"{path} is a directory", hint="[store] path must name a file")
+        if path.exists():
+            return
+        if not create:
+            raise StoreUnusable(f"there is no store at {path}", hint="the daemon makes it: run msi-stream run first")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+    except OSError as error:
+        raise _unusable(path.parent, error) from error
+
+
+async def _check_ours(connection: aiosqlite.Connection, path: Path) -> None:
+    application = await _pragma(connection, "application_id")
+    rows = await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
+    tables = int(next(iter(rows))[0])
+    if application not in {0, APPLICATION_ID} or (application == 0 and tables):
+        raise StoreForeign(
+            f"{path} is an SQLite database of another program", hint="[store] path must name a file that msi-stream made, or none"
+        )
+    version, known = await _pragma(connection, "user_version"), len(migrations())
+    if version > known:
+        raise StoreNewer(
+            f"the store {path} has schema {version}, this msi-stream knows up to {known}",
+            hint="run the newer version that wrote it, or restore the backup from before the upgrade",
+        )
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    version = await _pragma(connection, "user_version")
+    for number, step in enumerate(migrations()[version:], start=version + 1):
+        script = f"BEGIN IMMEDIATE;\n{step}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
+        try:
+            await connection.executescript(script)
+        except sqlite3.DatabaseError as error:
+            with contextlib.suppress(sqlite3.Error):
+                await connection.rollback()
+            raise StoreUnusable(f"the store {path} could not be brought to schema {number}: {error}") from error
+
+
+async def _pragma(connection: aiosqlite.Connection, name: str) -> int:
+    rows = await connection.execute_fetchall(f"PRAGMA {name}")
+    return int(next(iter(rows))[0])

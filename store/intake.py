@@ -1,0 +1,187 @@
+"""Changes into the outbox: judged, merged into each record's one entry, and tied to what they wait for, in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from store import waits
+from store.merge import merge, note, pending_of, settle_read, verdict
+from store.model import Change, Entry, Key, Pending, Record, Unreadable
+from store.rows import entry_of, entry_row, keys_json, list_json, record_row
+from store.writer import Transaction
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of a number of changes. `asked`: parents nobody had seen, which will be read from Salesforce."""
+
+    applied: int = 0
+    dropped: int = 0
+    to_read: int = 0
+    revived: int = 0
+    asked: list[Key] = field(default_factory=list)
+
+
+async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Taken:
+    """Take the changes, in their order. The same change twice, and one older than what is known, changes nothing."""
+    taken = Taken()
+    keys = list(dict.fromkeys(change.key for change in changes))
+    known = await waits.records(tx, keys)
+    entries = await _entries(tx, keys)
+    touched: dict[Key, Entry] = {}
+    noted: dict[Key, Record] = {}
+    for change in changes:
+        record = known.setdefault(change.key, Record(object=change.object, record_id=change.record_id))
+        judged = verdict(record, change)
+        if judged == "drop" or not _matters(record, entries.get(change.key), change):
+            taken.dropped += 1
+            continue
+        note(record, change)
+        noted[change.key] = record
+        entry = _merge_into(entries.get(change.key), change, pending_of(change, judged), record, now_ms=now_ms, taken=taken)
+        if entry is not None:
+            entries[change.key] = touched[change.key] = entry
+    await tx.run_many("put_record", [record_row(record) for record in noted.values()])
+    taken.asked = await put_entries(tx, list(touched.values()), known, now_ms)
+    return taken
+
+
+def _matters(record: Record, entry: Entry | None, change: Change) -> bool:
+    """A change of unmapped fields alone matters only for a record that nobody has looked at yet."""
+    if change.relevant or change.kind == "delete" or change.read:
+        return True
+    return record.state == "seen" and entry is None
+
+
+def _merge_into(
+    entry: Entry | None, change: Change, pending: Pending, record: Record, *, now_ms: int, taken: Taken
+) -> Entry | None:
+    """The record's entry with this change in it, or None where nothing is to be done."""
+    taken.applied += 1
+    taken.to_read += bool(pending.read)
+    if entry is None:
+        if record.state in {"seen", "excluded", "deleted", "converted"}:
+            pending = _first(pending, record)
+        return Entry(0, change.object, change.record_id, pending, due_ms=now_ms, queued_ms=now_ms)
+    if entry.state == "in_flight":
+        if entry.later is None:
+            entry.later, entry.later_first_ms = pending, change.commit_ms
+        else:
+            entry.later = merge(entry.later, pending)
+            entry.later_first_ms = min(entry.later_first_ms, change.commit_ms)
+        return entry
+    if entry.state == "dead":
+        taken.revived += 1
+        entry.state, entry.attempts, entry.tries, entry.due_ms = "open", 0, 0, now_ms
+        entry.code = entry.cause = entry.cure = ""
+    entry.pending = merge(entry.pending, pending)
+    return entry
+
+
+def _first(pending: Pending, record: Record) -> Pending:
+    """A record that is not in Marketo goes there whole: a part of it has to be read first."""
+    if pending.kind == "upsert" and not pending.whole and not pending.read:
+        return Pending(fields=pending.fields, read=_first_reason(record), first_commit_ms=pending.first_commit_ms)
+    return pending
+
+
+def _first_reason(record: Record) -> str:
+    return "changed after it was deleted" if record.state == "deleted" else "first time in Marketo"
+
+
+async def _entries(tx: Transaction, keys: Sequence[Key]) -> dict[Key, Entry]:
+    return {(row["object"], row["record_id"]): entry_of(row) for row in await tx.rows("entries_by_key", keys_json(keys))}
+
+
+async def put_entries(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
+    """Write entries and work out what the open ones among them wait for; returns the parents that were asked for."""
+    if not entries:
+        return []
+    await tx.run_many("put_entry", [entry_row(entry) for entry in entries])
+    numbers = {
+        (row["object"], row["record_id"]): row["entry_id"]
+        for row in await tx.rows("entries_by_key", keys_json(entry.key for entry in entries))
+    }
+    for entry in entries:
+        entry.entry_id = numbers[entry.key]
+    return await waits.work_out(tx, [entry for entry in entries if entry.state == "open"], known, now_ms)
+
+
+async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms: int) -> None:
+    """Events that could not be understood become dead letters that hold them whole."""
+    cure = "read the event with `dead show`, change the record in Salesforce once more, then drop this entry"
+    await tx.run_many(
+        "put_dead",
+        [
+            (
+                "event",
+                _event_id(event),
+                event.raw.encode(),
+                now_ms,
+                now_ms,
+                0,
+                "UNREADABLE_EVENT",
+                event.cause,
+                cure,
+                now_ms,
+                "capture",
+            )
+            for event in events
+        ],
+    )
+
+
+def _event_id(event: Unreadable) -> str:
+    return f"{event.channel}@{event.replay_id}#{hashlib.blake2b(event.raw.encode(), digest_size=6).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What a read found: the whole record, that it is gone from Salesforce, or that it cannot be seen."""
+
+    snapshot: Change | None = None
+    gone: bool = False
+
+
+async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_ms: int) -> list[Key]:
+    """Put what was read into the entries it was read for (by entry number); returns the parents that were asked for."""
+    entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(results))]
+    known = await waits.records(tx, [entry.key for entry in entries])
+    kept: list[Entry] = []
+    finished: list[Entry] = []
+    for entry in entries:
+        _settle(entry, known[entry.key], results[entry.entry_id], now_ms)
+        (finished if _nothing_to_delete(entry, known[entry.key]) else kept).append(entry)
+    for entry in finished:
+        known[entry.key].state = "deleted"
+    await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
+    await tx.run("delete_entries", list_json(entry.entry_id for entry in finished))
+    await waits.let_go(tx, [entry.key for entry in finished])
+    return await put_entries(tx, kept, known, now_ms)
+
+
+def _nothing_to_delete(entry: Entry, record: Record) -> bool:
+    """Gone from Salesforce, and never was in Marketo."""
+    return entry.state == "open" and entry.pending.kind == "delete" and record.state != "synced" and record.marketo_id is None
+
+
+def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
+    later, entry.later = entry.later, None
+    entry.state, entry.due_ms = "open", min(entry.due_ms, now_ms)
+    snapshot = result.snapshot
+    if snapshot is not None:
+        note(record, snapshot)
+        entry.pending = settle_read(
+            entry.pending, pending_of(snapshot, "apply"), later, entry.later_first_ms, snapshot.read_s or 0
+        )
+    elif result.gone:
+        gone = Pending(kind="delete", first_commit_ms=entry.pending.first_commit_ms)
+        entry.pending = merge(gone, later) if later is not None else gone
+    else:
+        entry.pending = merge(entry.pending, later) if later is not None else entry.pending
+        entry.state = "dead"
+        entry.code = "UNREADABLE_RECORD"
+        entry.cause = f"Salesforce shows the integration user no {entry.object} with this id ({entry.pending.read})"
+        entry.cure = "give the integration user access to the record (or drop this entry to go on without it), then retry it"

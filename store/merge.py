@@ -1,0 +1,112 @@
+"""How changes merge into entries: data in, data out; no clock, no database.
+
+change ──▶ verdict: apply · drop (old or double) · read (cannot tell which is newer)
+              │
+              ▼
+pending ⊕ pending ──▶ pending      latest wins field by field; a delete supersedes; a whole record replaces
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from store.model import REFS, Change, Pending, Record
+
+Verdict = Literal["apply", "drop", "read"]
+
+
+def verdict(record: Record, change: Change) -> Verdict:
+    """Whether a change is news for what is known of its record.
+
+    A read or polled row is old only where its content is known already. An event is old when it was committed before the
+    SystemModstamp of what was read; in the same second (SystemModstamp has whole seconds) nobody can tell: read again. The same
+    event again is dropped. An event that is older than one already taken came twice or out of order: read again, so that it can
+    never turn a field back.
+    """
+    if change.read_s is not None:
+        return "drop" if _known_content(record, change) else "apply"
+    if change.transaction and (change.transaction, change.sequence) == (record.transaction, record.sequence):
+        return "drop"
+    if not change.commit_ms:
+        return "apply"
+    if record.read_s is not None and change.kind != "delete":
+        if change.commit_ms // 1000 < record.read_s:
+            return "drop"
+        if change.commit_ms // 1000 == record.read_s:
+            return "read"
+    if change.commit_ms < record.commit_ms:
+        return "read"
+    return "apply"
+
+
+def _known_content(record: Record, change: Change) -> bool:
+    """A polled row that says what was read before; a delete is known where the record is gone already."""
+    if change.kind == "delete":
+        return record.state == "deleted"
+    older = record.read_s is not None and change.read_s is not None and change.read_s < record.read_s
+    return older or bool(change.content and change.content == record.content and record.state != "deleted")
+
+
+def note(record: Record, change: Change) -> None:
+    """Remember in the record what the change tells of it: parents, creation, position. Changes `record` in place."""
+    for ref in REFS:
+        if ref in change.refs:
+            setattr(record, ref, change.refs[ref])
+    if change.created:
+        record.created = change.created
+    if change.commit_ms >= record.commit_ms and change.transaction:
+        record.commit_ms, record.transaction, record.sequence = change.commit_ms, change.transaction, change.sequence
+        record.content = ""
+    if change.read_s is not None and change.kind == "upsert":
+        record.read_s, record.content = change.read_s, change.content
+
+
+def pending_of(change: Change, judged: Verdict) -> Pending:
+    """The change as work to be done; where nobody can tell what is newer, the work is to read the record."""
+    read = change.read
+    fields = change.fields
+    if judged == "read":
+        read = read or "events out of order"
+        fields = {}
+    kind = "upsert" if judged == "read" else change.kind
+    whole = change.whole and judged != "read"
+    return Pending(kind=kind, fields=dict(fields), whole=whole, read=read, first_commit_ms=change.commit_ms)
+
+
+def merge(older: Pending, newer: Pending) -> Pending:
+    """Both as one. The oldest commit is kept, for freshness.
+
+    A delete supersedes everything. After a delete only the whole record will do: what is not whole asks for a read. A whole
+    record replaces what was pending, except that a field an event said was cleared stays said so.
+    """
+    first = min((ms for ms in (older.first_commit_ms, newer.first_commit_ms) if ms), default=0)
+    if newer.kind == "delete":
+        return Pending(kind="delete", first_commit_ms=first)
+    if older.kind == "delete":
+        read = newer.read or ("" if newer.whole else "changed after it was deleted")
+        return replace(newer, read=read, first_commit_ms=first)
+    if newer.whole and not newer.read:
+        cleared = {name: None for name, value in older.fields.items() if value is None}
+        return Pending(fields={**cleared, **newer.fields}, whole=True, first_commit_ms=first)
+    return Pending(
+        fields={**older.fields, **newer.fields},
+        whole=older.whole,
+        read=newer.read or older.read,
+        first_commit_ms=first,
+    )
+
+
+def settle_read(asked: Pending, snapshot: Pending, later: Pending | None, later_first_ms: int, read_s: int) -> Pending:
+    """What is pending once a read came back: the snapshot, and on top what arrived meanwhile.
+
+    An event that arrived while the read was under way may be older than what was read: where its commit does not lie after
+    the SystemModstamp read, nobody can tell, and the record is read again.
+    """
+    settled = merge(asked, snapshot)
+    if later is None:
+        return settled
+    if later.kind != "delete" and later_first_ms // 1000 <= read_s:
+        again = replace(later, fields={}, read=later.read or "changed while it was read")
+        return merge(settled, again)
+    return merge(settled, later)

@@ -1,0 +1,232 @@
+"""The store's value types: plain data, in and out.
+
+A *record* is one Salesforce record as far as it is known here; an *entry* is the one open piece of work for a record.
+A *change* is what capture, polling or a read brings; changes merge into the record's entry (`store/merge.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ObjectName = Literal["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]
+OBJECTS: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
+PEOPLE: tuple[ObjectName, ...] = ("Contact", "Lead")
+
+Ref = Literal["owner", "account", "opportunity", "contact"]
+REFS: tuple[Ref, ...] = ("owner", "account", "opportunity", "contact")
+REF_OBJECT: Mapping[Ref, ObjectName] = {"owner": "User", "account": "Account", "opportunity": "Opportunity", "contact": "Contact"}
+
+Kind = Literal["upsert", "delete"]
+EntryState = Literal["open", "in_flight", "dead"]
+
+RecordState = Literal["seen", "synced", "excluded", "deleted", "dropped", "converted"]
+"""seen: known, not in Marketo yet · synced: Marketo accepted it · excluded: a user that is no sales person (yet) ·
+deleted: gone from Salesforce · dropped: given up by the operator · converted: a lead that lives on as a contact."""
+
+SATISFIED: frozenset[RecordState] = frozenset({"synced", "deleted", "dropped"})
+"""Parents in these states hold nobody back (a deleted or dropped one is left out of its children)."""
+
+Fields = dict[str, Any]
+"""Salesforce field name → JSON value; None means that the field was cleared."""
+
+Key = tuple[ObjectName, str]
+"""(object, 18-character record id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one record.
+
+    `whole`: `fields` hold every non-empty field, what is absent is empty. `read`: why the record has to be read from Salesforce
+    before it can go out, "" where it need not be. `refs` holds the parents the change tells of (None: it has none).
+    `commit_ms`, `transaction`, `sequence` identify an event; `read_s` is the SystemModstamp, in seconds, of what was read.
+    """
+
+    object: ObjectName
+    record_id: str
+    kind: Kind = "upsert"
+    fields: Fields = field(default_factory=dict)
+    whole: bool = False
+    read: str = ""
+    refs: Mapping[Ref, str | None] = field(default_factory=dict)
+    created: str | None = None
+    commit_ms: int = 0
+    transaction: str = ""
+    sequence: int = 0
+    read_s: int | None = None
+    content: str = ""
+    relevant: bool = True
+
+    @property
+    def key(self) -> Key:
+        """(object, record id)."""
+        return self.object, self.record_id
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event that could not be understood: kept whole, as a dead letter."""
+
+    channel: str
+    replay_id: int | None
+    raw: str
+    cause: str
+
+
+@dataclass(slots=True)
+class Record:
+    """One Salesforce record as known here. `filled`: the Marketo fields this daemon has filled (and so may clear)."""
+
+    object: ObjectName
+    record_id: str
+    state: RecordState = "seen"
+    marketo_id: str | None = None
+    owner: str | None = None
+    account: str | None = None
+    opportunity: str | None = None
+    contact: str | None = None
+    created: str | None = None
+    filled: frozenset[str] = frozenset()
+    sent_key: str | None = None
+    converted_to: str | None = None
+    read_s: int | None = None
+    content: str = ""
+    commit_ms: int = 0
+    transaction: str = ""
+    sequence: int = 0
+
+    @property
+    def key(self) -> Key:
+        """(object, record id)."""
+        return self.object, self.record_id
+
+    @property
+    def in_marketo(self) -> bool:
+        """Whether Marketo has accepted this record and still counts it as living."""
+        return self.state == "synced"
+
+    def ref(self, name: Ref) -> str | None:
+        """The parent under this name, if it has one."""
+        value: str | None = getattr(self, name)
+        return value
+
+
+@dataclass(slots=True)
+class Pending:
+    """What an entry would send: the merge of all changes since the last acknowledgement."""
+
+    kind: Kind = "upsert"
+    fields: Fields = field(default_factory=dict)
+    whole: bool = False
+    read: str = ""
+    first_commit_ms: int = 0
+    """The oldest event's commit in this merge, for freshness; 0 where none came by event."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One outbox entry. `later` is what arrived while it was in flight. Times are milliseconds since the epoch."""
+
+    entry_id: int
+    object: ObjectName
+    record_id: str
+    pending: Pending
+    state: EntryState = "open"
+    waits: int = 0
+    attempts: int = 0
+    tries: int = 0
+    due_ms: int = 0
+    queued_ms: int = 0
+    later: Pending | None = None
+    later_first_ms: int = 0
+    code: str = ""
+    cause: str = ""
+    cure: str = ""
+
+    @property
+    def key(self) -> Key:
+        """(object, record id)."""
+        return self.object, self.record_id
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An entry taken out for sending, with its record and the records of its parents, all as of one transaction."""
+
+    entry: Entry
+    record: Record
+    parents: Mapping[Ref, Record]
+    referenced: bool = False
+    """Whether another record names this one as its parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Marketo accepted the entry (or there was nothing to send); what is to be remembered of it."""
+
+    entry_id: int
+    key: Key
+    state: RecordState = "synced"
+    marketo_id: str | None = None
+    filled: frozenset[str] = frozenset()
+    emptied: frozenset[str] = frozenset()
+    sent_key: str | None = None
+    forget_marketo_id: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The entry goes back into the outbox. `counted`: a refusal of the record itself, which counts as an attempt."""
+
+    entry_id: int
+    key: Key
+    due_ms: int
+    counted: bool = False
+    code: str = ""
+    cause: str = ""
+    forget_marketo_id: bool = False
+    read: str = ""
+    sync_owner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The entry becomes a dead letter, with its code, cause in plain words, and cure."""
+
+    entry_id: int
+    key: Key
+    code: str
+    cause: str
+    cure: str
+
+
+Outcome = Ack | Retry | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter as the operator sees it. `since` is seconds since the epoch."""
+
+    entry: int
+    object: str
+    id: str
+    code: str
+    cause: str
+    cure: str
+    attempts: int
+    since: float
+    flow: Literal["deliver", "scores", "capture"]
+    holds: int
+    """How many entries wait for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The stored position on one channel. `commit_ms` is the newest commit taken, `stored_ms` when it was stored."""
+
+    channel: str
+    replay_id: int
+    commit_ms: int
+    stored_ms: int

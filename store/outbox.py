@@ -1,0 +1,185 @@
+"""Entries out of the outbox, and what became of them.
+
+open ──claim──▶ in flight ──ack──▶ gone (or open again, with what arrived meanwhile)
+                    ├──retry──▶ open, due later
+                    └──dead───▶ dead letter ──retry · drop · a new change──▶ open · gone · open
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from store import waits
+from store.intake import append, put_entries
+from store.merge import merge
+from store.model import (
+    PEOPLE,
+    REF_OBJECT,
+    REFS,
+    Ack,
+    Change,
+    Claimed,
+    Dead,
+    Entry,
+    Key,
+    Kind,
+    ObjectName,
+    Outcome,
+    Record,
+    Ref,
+    Retry,
+)
+from store.rows import entry_of, entry_row, list_json, record_row
+from store.writer import Transaction
+
+
+async def claim(tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int) -> list[Claimed]:
+    """Take up to `most` ready entries, oldest first, or none while the batch is neither full nor old enough."""
+    rows = await tx.rows("ready", obj, kind, now_ms, most)
+    if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
+        return []
+    return await _take(tx, [entry_of(row) for row in rows])
+
+
+async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int) -> list[Entry]:
+    """Take up to `most` entries whose record has to be read from Salesforce."""
+    entries = [entry_of(row) for row in await tx.rows("to_read", obj, now_ms, most)]
+    await tx.run("take", list_json(entry.entry_id for entry in entries))
+    return entries
+
+
+async def _take(tx: Transaction, entries: Sequence[Entry]) -> list[Claimed]:
+    await tx.run("take", list_json(entry.entry_id for entry in entries))
+    known = await waits.records(tx, [entry.key for entry in entries])
+    parents = await waits.records(tx, {key for record in known.values() for key in waits.parents_of(record)})
+    users = [entry.record_id for entry in entries if entry.object == "User"]
+    referenced = {row[0] for row in await tx.rows("referenced", list_json(users))} if users else set()
+    return [
+        Claimed(entry, record, _by_ref(record, parents), referenced=entry.record_id in referenced)
+        for entry in entries
+        for record in [known[entry.key]]
+    ]
+
+
+def _by_ref(record: Record, parents: dict[Key, Record]) -> dict[Ref, Record]:
+    return {ref: parents[key] for ref in REFS if (parent := record.ref(ref)) and (key := (REF_OBJECT[ref], parent)) in parents}
+
+
+async def finish(
+    tx: Transaction,
+    outcomes: Sequence[Outcome],
+    now_ms: int,
+    *,
+    follow_ups: Sequence[Change] = (),
+    records: Sequence[Record] = (),
+) -> None:
+    """Write down what became of claimed entries, and take the changes that follow from it, in one transaction.
+
+    `records` are written as they are before anything else (a person's Marketo id handed from a lead to its contact, say).
+    """
+    await tx.run_many("put_record", [record_row(record) for record in records])
+    rows = await tx.rows("entries_by_id", list_json(outcome.entry_id for outcome in outcomes))
+    entries = {entry.entry_id: entry for entry in map(entry_of, rows)}
+    known = await waits.records(tx, [outcome.key for outcome in outcomes])
+    done, kept, released = await _sort(tx, outcomes, entries, known, now_ms)
+    await tx.run_many("put_record", [record_row(known[outcome.key]) for outcome in outcomes])
+    await tx.run("delete_entries", list_json(entry.entry_id for entry in done))
+    await put_entries(tx, [entry for entry in kept if entry.state == "open"], known, now_ms)
+    await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
+    await waits.let_go(tx, released)
+    if follow_ups:
+        await append(tx, follow_ups, now_ms)
+
+
+async def _sort(
+    tx: Transaction, outcomes: Sequence[Outcome], entries: dict[int, Entry], known: dict[Key, Record], now_ms: int
+) -> tuple[list[Entry], list[Entry], list[Key]]:
+    """The entries that are done, those that stay, and the records nobody waits for any more."""
+    done: list[Entry] = []
+    kept: list[Entry] = []
+    released: list[Key] = []
+    excluded = [outcome.key[1] for outcome in outcomes if isinstance(outcome, Ack) and outcome.state == "excluded"]
+    wanted = {row[0] for row in await tx.rows("referenced", list_json(excluded))} if excluded else set()
+    for outcome in outcomes:
+        entry, record = entries[outcome.entry_id], known[outcome.key]
+        if isinstance(outcome, Ack) and outcome.state == "excluded" and outcome.key[1] in wanted:
+            _put_back(entry, now_ms)
+            kept.append(entry)
+        elif isinstance(outcome, Ack):
+            _acknowledge(record, outcome)
+            released.append(outcome.key)
+            (kept if _reopen(entry, now_ms) else done).append(entry)
+        elif isinstance(outcome, Retry):
+            await _retry(tx, entry, record, outcome, known)
+            kept.append(entry)
+        else:
+            if not _reopen(entry, now_ms, keep=True):
+                _bury(entry, outcome)
+            kept.append(entry)
+    return done, kept, released
+
+
+def _acknowledge(record: Record, ack: Ack) -> None:
+    record.state = ack.state
+    record.filled = (record.filled - ack.emptied) | ack.filled if ack.state != "deleted" else frozenset()
+    if ack.marketo_id is not None:
+        record.marketo_id = ack.marketo_id
+    if ack.forget_marketo_id:
+        record.marketo_id = None
+    record.sent_key = None if ack.state == "deleted" else ack.sent_key or record.sent_key
+
+
+def _reopen(entry: Entry, now_ms: int, *, keep: bool = False) -> bool:
+    """What arrived while the entry was in flight becomes its new content; False where nothing did.
+
+    With `keep`, what was sent stays in it: it was refused, and may be accepted together with the newer change.
+    """
+    if entry.later is None:
+        return False
+    entry.pending, entry.later = merge(entry.pending, entry.later) if keep else entry.later, None
+    entry.state, entry.attempts, entry.tries, entry.due_ms, entry.queued_ms = "open", 0, 0, now_ms, now_ms
+    return True
+
+
+def _put_back(entry: Entry, due_ms: int) -> None:
+    if entry.later is not None:
+        entry.pending, entry.later = merge(entry.pending, entry.later), None
+    entry.state, entry.due_ms = "open", due_ms
+
+
+async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
+    _put_back(entry, retry.due_ms)
+    entry.attempts += retry.counted
+    entry.code, entry.cause = retry.code, retry.cause
+    if retry.forget_marketo_id:
+        record.marketo_id, record.state = None, "seen"
+    if retry.read and entry.pending.kind == "upsert":
+        entry.pending = replace(entry.pending, read=retry.read)
+    if retry.sync_owner and record.owner:
+        owner = (await waits.records(tx, [("User", record.owner)])).get(("User", record.owner))
+        if owner is not None and owner.state == "synced":
+            owner.state = "seen"
+            known[owner.key] = owner
+            await tx.run("put_record", *record_row(owner))
+
+
+def _bury(entry: Entry, dead: Dead) -> None:
+    entry.state, entry.code, entry.cause, entry.cure = "dead", dead.code, dead.cause, dead.cure
+    entry.attempts += 1
+
+
+async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
+    """Put back what an earlier run had in flight; returns how many entries.
+
+    People who may just have been created wait `settle_ms`: Marketo may still be at work on the lost request, and asking it too
+    early would create them twice.
+    """
+    entries = [entry_of(row) for row in await tx.rows("in_flight")]
+    known = await waits.records(tx, [entry.key for entry in entries])
+    for entry in entries:
+        record = known[entry.key]
+        creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
+        _put_back(entry, now_ms + (settle_ms if creating else 0))
+    await put_entries(tx, entries, known, now_ms)
+    return len(entries)

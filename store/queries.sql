@@ -1,0 +1,214 @@
+-- All SQL of the store. Each query: its name, a line of purpose, the statement.
+
+-- records_by_key --
+-- The records with the given keys; ?1 is a JSON array of [object, record id].
+SELECT r.* FROM json_each(?1) k JOIN record r ON r.object = k.value ->> 0 AND r.record_id = k.value ->> 1;
+
+-- entries_by_key --
+-- The delivery entries of the given records; ?1 is a JSON array of [object, record id].
+SELECT e.* FROM json_each(?1) k
+JOIN entry e ON e.object = k.value ->> 0 AND e.record_id = k.value ->> 1 AND e.flow = 'deliver';
+
+-- entries_by_id --
+-- The entries with the given numbers; ?1 is a JSON array.
+SELECT e.* FROM json_each(?1) k JOIN entry e ON e.entry_id = k.value;
+
+-- put_record --
+-- Insert or replace what is known of one record.
+INSERT INTO record (object, record_id, state, marketo_id, owner, account, opportunity, contact, created, filled, sent_key,
+                    converted_to, read_s, content, commit_ms, txn, seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (object, record_id) DO UPDATE SET
+    state = excluded.state, marketo_id = excluded.marketo_id, owner = excluded.owner, account = excluded.account,
+    opportunity = excluded.opportunity, contact = excluded.contact, created = excluded.created, filled = excluded.filled,
+    sent_key = excluded.sent_key, converted_to = excluded.converted_to, read_s = excluded.read_s, content = excluded.content,
+    commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq;
+
+-- put_entry --
+-- Insert an entry, or replace the record's entry.
+INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, later,
+                   later_first_ms, code, cause, cure, died_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (object, record_id, flow) DO UPDATE SET
+    state = excluded.state, kind = excluded.kind, pending = excluded.pending, read = excluded.read, waits = excluded.waits,
+    attempts = excluded.attempts, tries = excluded.tries, due_ms = excluded.due_ms, queued_ms = excluded.queued_ms,
+    later = excluded.later, later_first_ms = excluded.later_first_ms, code = excluded.code, cause = excluded.cause,
+    cure = excluded.cure, died_ms = excluded.died_ms;
+
+-- put_dead --
+-- A dead letter that never was an entry (an event nobody could read, a score row refused), or its renewal.
+INSERT INTO entry (object, record_id, state, kind, pending, due_ms, queued_ms, attempts, code, cause, cure, died_ms, flow)
+VALUES (?, ?, 'dead', 'upsert', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (object, record_id, flow) DO UPDATE SET
+    state = 'dead', pending = excluded.pending, attempts = excluded.attempts, code = excluded.code, cause = excluded.cause,
+    cure = excluded.cure, died_ms = excluded.died_ms;
+
+-- delete_entries --
+-- Entries that are done; their waits go with them. ?1 is a JSON array of entry numbers.
+DELETE FROM entry WHERE entry_id IN (SELECT value FROM json_each(?1));
+
+-- delete_waits --
+-- Forget what the given entries wait for, before it is worked out again. ?1 is a JSON array of entry numbers.
+DELETE FROM wait WHERE entry_id IN (SELECT value FROM json_each(?1));
+
+-- put_wait --
+-- The entry waits for this record.
+INSERT OR IGNORE INTO wait (entry_id, parent_object, parent_id) VALUES (?, ?, ?);
+
+-- count_waits --
+-- Write into the given entries how many records they wait for. ?1 is a JSON array of entry numbers.
+UPDATE entry SET waits = (SELECT count(*) FROM wait w WHERE w.entry_id = entry.entry_id)
+WHERE entry_id IN (SELECT value FROM json_each(?1));
+
+-- waiting_for --
+-- The entries that wait for the given records; ?1 is a JSON array of [object, record id].
+SELECT DISTINCT w.entry_id FROM json_each(?1) k
+JOIN wait w ON w.parent_object = k.value ->> 0 AND w.parent_id = k.value ->> 1;
+
+-- release_waits --
+-- Nobody waits for the given records any more; ?1 is a JSON array of [object, record id].
+DELETE FROM wait WHERE (parent_object, parent_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1));
+
+-- open_child_deletes --
+-- Deletes of children that are still open, for the parents' deletes to wait for; ?1 is a JSON array of parent record ids.
+SELECT k.value AS parent_id, e.object, e.record_id FROM json_each(?1) k
+JOIN record r ON r.account = k.value OR r.opportunity = k.value OR r.contact = k.value
+JOIN entry e ON e.object = r.object AND e.record_id = r.record_id AND e.flow = 'deliver' AND e.kind = 'delete';
+
+-- referenced --
+-- Which of the given users own something known or are waited for; ?1 is a JSON array of user ids.
+SELECT k.value FROM json_each(?1) k
+WHERE EXISTS (SELECT 1 FROM record r WHERE r.owner = k.value AND r.state NOT IN ('deleted', 'dropped'))
+   OR EXISTS (SELECT 1 FROM wait w WHERE w.parent_object = 'User' AND w.parent_id = k.value);
+
+-- ready --
+-- The oldest entries of one object and kind that may be sent now.
+SELECT * FROM entry
+WHERE object = ?1 AND kind = ?2 AND state = 'open' AND waits = 0 AND read = '' AND due_ms <= ?3
+ORDER BY due_ms, entry_id LIMIT ?4;
+
+-- to_read --
+-- The oldest entries of one object whose record has to be read from Salesforce.
+SELECT * FROM entry
+WHERE object = ?1 AND state = 'open' AND read <> '' AND due_ms <= ?2
+ORDER BY due_ms, entry_id LIMIT ?3;
+
+-- next_ready --
+-- When the first entry of one object and kind may be sent, or null.
+SELECT min(due_ms) AS due_ms FROM entry WHERE object = ?1 AND kind = ?2 AND state = 'open' AND waits = 0 AND read = '';
+
+-- next_to_read --
+-- When the first record of one object is due to be read, or null.
+SELECT min(due_ms) AS due_ms FROM entry WHERE object = ?1 AND state = 'open' AND read <> '';
+
+-- take --
+-- Entries go out: in flight. ?1 is a JSON array of entry numbers.
+UPDATE entry SET state = 'in_flight', tries = tries + 1 WHERE entry_id IN (SELECT value FROM json_each(?1));
+
+-- in_flight --
+-- What was in flight when an earlier run ended.
+SELECT * FROM entry WHERE state = 'in_flight';
+
+-- people_by_marketo_id --
+-- The living Leads and Contacts behind the given Marketo lead ids; ?1 is a JSON array.
+SELECT r.* FROM json_each(?1) k JOIN record r ON r.marketo_id = k.value
+WHERE r.object IN ('Contact', 'Lead') AND r.state IN ('synced', 'seen');
+
+-- people_after --
+-- A page of synced people in the order of their Marketo ids, for the score sweep.
+SELECT marketo_id, object, record_id FROM record
+WHERE marketo_id > ?1 AND object IN ('Contact', 'Lead') AND state = 'synced'
+ORDER BY marketo_id LIMIT ?2;
+
+-- count_people --
+-- How many Marketo people carry a synced Lead or Contact.
+SELECT count(DISTINCT marketo_id) AS people FROM record
+WHERE marketo_id IS NOT NULL AND object IN ('Contact', 'Lead') AND state = 'synced';
+
+-- sharing_role --
+-- How many other living contact roles stand behind the same Marketo role; ?1 its key, ?2 the role's own id.
+SELECT count(*) AS others FROM record WHERE sent_key = ?1 AND record_id <> ?2 AND state = 'synced';
+
+-- get_replay --
+-- The stored position of one channel.
+SELECT * FROM replay WHERE channel = ?;
+
+-- all_replays --
+-- The stored positions of all channels.
+SELECT * FROM replay ORDER BY channel;
+
+-- put_replay --
+-- Store a position.
+INSERT INTO replay (channel, replay_id, commit_ms, stored_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT (channel) DO UPDATE SET
+    replay_id = excluded.replay_id, commit_ms = max(commit_ms, excluded.commit_ms), stored_ms = excluded.stored_ms;
+
+-- get_note --
+-- A small fact.
+SELECT value FROM note WHERE name = ?;
+
+-- put_note --
+-- Write a small fact.
+INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- scores_by_key --
+-- What was last written for the given people; ?1 is a JSON array of [object, record id].
+SELECT s.* FROM json_each(?1) k JOIN score s ON s.object = k.value ->> 0 AND s.record_id = k.value ->> 1;
+
+-- put_score --
+-- Remember what was written, or that it has to be tried again, or that writing to this record has stopped.
+INSERT INTO score (object, record_id, written, attempts, due_ms, stopped) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (object, record_id) DO UPDATE SET
+    written = excluded.written, attempts = excluded.attempts, due_ms = excluded.due_ms, stopped = excluded.stopped;
+
+-- scores_due --
+-- People whose scores have to be written again by now, with their Marketo ids.
+SELECT r.marketo_id, s.object, s.record_id FROM score s
+JOIN record r ON r.object = s.object AND r.record_id = s.record_id
+WHERE s.due_ms > 0 AND s.due_ms <= ?1 AND r.marketo_id IS NOT NULL ORDER BY s.due_ms LIMIT ?2;
+
+-- next_score_due --
+-- When the first score write is due again, or null.
+SELECT min(due_ms) AS due_ms FROM score WHERE due_ms > 0;
+
+-- backlog --
+-- Open and in-flight entries by object.
+SELECT object, count(*) AS entries FROM entry WHERE state <> 'dead' AND flow = 'deliver' GROUP BY object;
+
+-- oldest_commit --
+-- The oldest entry that is still to be delivered.
+SELECT min(queued_ms) AS queued_ms FROM entry WHERE state <> 'dead' AND flow = 'deliver';
+
+-- count_blocked --
+-- How many entries wait for another record.
+SELECT count(*) AS blocked FROM entry WHERE state = 'open' AND waits > 0;
+
+-- blocked --
+-- What waits for what, and how the awaited record stands: the commonest first.
+SELECT w.parent_object, w.parent_id, count(*) AS entries, e.object AS child,
+       coalesce(p.state, '') AS parent_entry, coalesce(p.code, '') AS code, coalesce(p.cause, '') AS cause
+FROM wait w JOIN entry e ON e.entry_id = w.entry_id
+LEFT JOIN entry p ON p.object = w.parent_object AND p.record_id = w.parent_id AND p.flow = 'deliver'
+GROUP BY w.parent_object, w.parent_id, e.object ORDER BY entries DESC, w.parent_id LIMIT ?1;
+
+-- dead_letters --
+-- The dead letters, oldest first, with the number of entries that each holds up.
+SELECT e.*, (SELECT count(*) FROM wait w WHERE w.parent_object = e.object AND w.parent_id = e.record_id) AS holds
+FROM entry e WHERE e.state = 'dead' ORDER BY e.entry_id;
+
+-- count_dead --
+-- How many dead letters there are.
+SELECT count(*) AS dead FROM entry WHERE state = 'dead';
+
+-- set_due --
+-- Put entries back into the outbox as if new. ?1 is a JSON array of entry numbers, ?2 the time.
+UPDATE entry SET state = 'open', attempts = 0, tries = 0, due_ms = ?2, code = '', cause = '', cure = '', died_ms = 0
+WHERE entry_id IN (SELECT value FROM json_each(?1)) AND state = 'dead';
+
+-- score_again --
+-- A score write that was given up is tried again: forget what stopped it.
+UPDATE score SET attempts = 0, stopped = '', due_ms = ?3 WHERE object = ?1 AND record_id = ?2;
+
+-- data_version --
+-- Changes when another process has written.
+PRAGMA data_version;

@@ -1,0 +1,122 @@
+"""Rows of the database to value types and back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from store.model import Entry, Key, Pending, Record
+
+
+def keys_json(keys: Iterable[Key]) -> str:
+    """Keys as the JSON array that the key queries take."""
+    return orjson.dumps([list(key) for key in keys]).decode()
+
+
+def list_json(values: Iterable[Any]) -> str:
+    """Values as a JSON array."""
+    return orjson.dumps(list(values)).decode()
+
+
+def record_of(row: sqlite3.Row) -> Record:
+    """A row of `record`."""
+    return Record(
+        object=row["object"],
+        record_id=row["record_id"],
+        state=row["state"],
+        marketo_id=row["marketo_id"],
+        owner=row["owner"],
+        account=row["account"],
+        opportunity=row["opportunity"],
+        contact=row["contact"],
+        created=row["created"],
+        filled=frozenset(orjson.loads(row["filled"])),
+        sent_key=row["sent_key"],
+        converted_to=row["converted_to"],
+        read_s=row["read_s"],
+        content=row["content"],
+        commit_ms=row["commit_ms"],
+        transaction=row["txn"],
+        sequence=row["seq"],
+    )
+
+
+def record_row(record: Record) -> tuple[Any, ...]:
+    """The parameters of `put_record`."""
+    return (
+        record.object,
+        record.record_id,
+        record.state,
+        record.marketo_id,
+        record.owner,
+        record.account,
+        record.opportunity,
+        record.contact,
+        record.created,
+        list_json(sorted(record.filled)),
+        record.sent_key,
+        record.converted_to,
+        record.read_s,
+        record.content,
+        record.commit_ms,
+        record.transaction,
+        record.sequence,
+    )
+
+
+def pending_of_blob(blob: bytes) -> Pending:
+    """What an entry would send, from its column."""
+    kind, fields, whole, read, first = orjson.loads(blob)
+    return Pending(kind=kind, fields=fields, whole=whole, read=read, first_commit_ms=first)
+
+
+def pending_blob(pending: Pending) -> bytes:
+    """What an entry would send, for its column."""
+    return orjson.dumps([pending.kind, pending.fields, pending.whole, pending.read, pending.first_commit_ms])
+
+
+def entry_of(row: sqlite3.Row) -> Entry:
+    """A row of `entry`."""
+    return Entry(
+        entry_id=row["entry_id"],
+        object=row["object"],
+        record_id=row["record_id"],
+        pending=pending_of_blob(row["pending"]),
+        state=row["state"],
+        waits=row["waits"],
+        attempts=row["attempts"],
+        tries=row["tries"],
+        due_ms=row["due_ms"],
+        queued_ms=row["queued_ms"],
+        later=pending_of_blob(row["later"]) if row["later"] is not None else None,
+        later_first_ms=row["later_first_ms"],
+        code=row["code"],
+        cause=row["cause"],
+        cure=row["cure"],
+    )
+
+
+def entry_row(entry: Entry, died_ms: int = 0) -> tuple[Any, ...]:
+    """The parameters of `put_entry`."""
+    return (
+        entry.object,
+        entry.record_id,
+        entry.state,
+        entry.pending.kind,
+        pending_blob(entry.pending),
+        entry.pending.read,
+        entry.waits,
+        entry.attempts,
+        entry.tries,
+        entry.due_ms,
+        entry.queued_ms,
+        pending_blob(entry.later) if entry.later is not None else None,
+        entry.later_first_ms,
+        entry.code,
+        entry.cause,
+        entry.cure,
+        died_ms,
+    )

@@ -1,0 +1,94 @@
+"""What was last written to Salesforce for each person, and which writes are due again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from store.model import Key
+from store.rows import keys_json, list_json, record_of
+from store.writer import Transaction
+
+
+@dataclass(slots=True)
+class ScoreRow:
+    """One person's scores as last written (Salesforce field → value; None: never), and how writing to them goes.
+
+    `due_ms` is 0 unless a write has to be tried again; `stopped` says why nothing is written to this record any more.
+    """
+
+    key: Key
+    written: dict[str, Any] | None = None
+    attempts: int = 0
+    due_ms: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A synced Lead or Contact and the Marketo person behind it."""
+
+    key: Key
+    marketo_id: str
+    primary_order: tuple[int, str, str]
+    """Who carries a shared Marketo person: the lowest of these (contact before lead, then older, then lower id)."""
+
+
+async def last_written(tx: Transaction, keys: Sequence[Key]) -> dict[Key, ScoreRow]:
+    """The score rows of the given people; people never written to have none."""
+    found = {}
+    for row in await tx.rows("scores_by_key", keys_json(keys)):
+        key: Key = (row["object"], row["record_id"])
+        written = orjson.loads(row["written"]) if row["written"] is not None else None
+        found[key] = ScoreRow(key, written, row["attempts"], row["due_ms"], row["stopped"])
+    return found
+
+
+async def remember(tx: Transaction, rows: Sequence[ScoreRow]) -> None:
+    """Write score rows."""
+    await tx.run_many(
+        "put_score",
+        [
+            (
+                *row.key,
+                orjson.dumps(row.written).decode() if row.written is not None else None,
+                row.attempts,
+                row.due_ms,
+                row.stopped,
+            )
+            for row in rows
+        ],
+    )
+
+
+async def people(tx: Transaction, marketo_ids: Sequence[str]) -> list[Person]:
+    """The synced Leads and Contacts behind the given Marketo lead ids."""
+    rows = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(marketo_ids))]
+    return [
+        Person(record.key, record.marketo_id or "", primary_order(record.object, record.created, record.record_id))
+        for record in rows
+        if record.state == "synced"
+    ]
+
+
+def primary_order(obj: str, created: str | None, record_id: str) -> tuple[int, str, str]:
+    """The order in which records carry a Marketo person they share: contact, then older CreatedDate, then lower id."""
+    return (0 if obj == "Contact" else 1, (created or "9999")[:19], record_id)
+
+
+async def ids_after(tx: Transaction, marketo_id: str, most: int) -> list[str]:
+    """The next Marketo lead ids of synced people, in their order as text, for the sweep."""
+    return list(dict.fromkeys(row["marketo_id"] for row in await tx.rows("people_after", marketo_id, most)))
+
+
+async def ids_due(tx: Transaction, now_ms: int, most: int) -> list[str]:
+    """The Marketo lead ids of people whose scores have to be written again by now."""
+    return list(dict.fromkeys(row["marketo_id"] for row in await tx.rows("scores_due", now_ms, most)))
+
+
+async def bury(tx: Transaction, key: Key, *, code: str, cause: str, cure: str, attempts: int, now_ms: int) -> None:
+    """A score row that Salesforce keeps refusing becomes a dead letter."""
+    await tx.run("put_dead", *key, b"{}", now_ms, now_ms, attempts, code, cause, cure, now_ms, "scores")

@@ -1,0 +1,228 @@
+"""The store as the loops see it: open, ask, write. Times come in as arguments, in milliseconds since the epoch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from store import admin, intake, outbox, scores, waits
+from store.database import Lock, open_database
+from store.model import (
+    Change,
+    Claimed,
+    DeadLetter,
+    Entry,
+    Key,
+    Kind,
+    ObjectName,
+    Outcome,
+    Record,
+    Replay,
+    Unreadable,
+)
+from store.rows import list_json, record_of
+from store.scores import Person, ScoreRow
+from store.writer import Transaction, Work, Writer
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Store:
+    """One SQLite file. `committer` is the task that owns the write connection; when it ends with an error, so must the daemon."""
+
+    writer: Writer
+    committer: asyncio.Task[None]
+    lock: Lock | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever there may be new work in the outbox."""
+
+    @classmethod
+    async def open(cls, path: Path, *, create: bool = True, exclusive: bool = True) -> Store:
+        """Open the store; `exclusive` takes the daemon's lock first (StoreBusy where another daemon has it)."""
+        lock = Lock(path) if exclusive else None
+        if lock is not None:
+            lock.acquire()
+        try:
+            connection = await open_database(path, create=create)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        writer = Writer(connection, path)
+        return cls(writer, asyncio.create_task(writer.run(), name="committer"), lock)
+
+    async def close(self) -> None:
+        """Commit what is queued and close the file."""
+        await self.writer.close()
+        await asyncio.gather(self.committer, return_exceptions=True)
+        await self.writer.connection.close()
+        if self.lock is not None:
+            self.lock.release()
+
+    async def submit(self, work: Work[T]) -> T:
+        """Run one piece of work in a transaction."""
+        return await self.writer.submit(work)
+
+    # ── capture
+
+    async def take(
+        self, changes: Sequence[Change], unreadable: Sequence[Unreadable], replay: Replay | None, now_ms: int
+    ) -> intake.Taken:
+        """Changes and events nobody could read, and the position up to which that is everything: one transaction."""
+
+        async def work(tx: Transaction) -> intake.Taken:
+            taken = await intake.append(tx, changes, now_ms)
+            await intake.keep_unreadable(tx, unreadable, now_ms)
+            if replay is not None:
+                await tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms)
+            return taken
+
+        taken = await self.submit(work)
+        if taken.applied:
+            self.changed.set()
+        return taken
+
+    async def poll_taken(self, changes: Sequence[Change], cursor: tuple[str, str], now_ms: int) -> intake.Taken:
+        """Polled rows and the cursor (note name, value) behind them: one transaction."""
+
+        async def work(tx: Transaction) -> intake.Taken:
+            taken = await intake.append(tx, changes, now_ms)
+            await tx.run("put_note", *cursor)
+            return taken
+
+        taken = await self.submit(work)
+        if taken.applied:
+            self.changed.set()
+        return taken
+
+    async def replay(self, channel: str) -> Replay | None:
+        """The stored position of a channel."""
+        rows = await self.submit(lambda tx: tx.rows("get_replay", channel))
+        return Replay(*rows[0]) if rows else None
+
+    async def set_replay(self, replay: Replay) -> None:
+        """Store a position by hand."""
+        await self.submit(lambda tx: tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms))
+
+    # ── reads
+
+    async def claim_reads(self, obj: ObjectName, *, most: int, now_ms: int) -> list[Entry]:
+        """Entries whose record has to be read from Salesforce, now in flight."""
+        return await self.submit(lambda tx: outbox.claim_reads(tx, obj, most=most, now_ms=now_ms))
+
+    async def settle_reads(self, results: Mapping[int, intake.ReadResult], now_ms: int) -> list[Key]:
+        """What was read goes into the entries; returns the parents that had to be asked for."""
+        asked = await self.submit(lambda tx: intake.settle_reads(tx, results, now_ms))
+        self.changed.set()
+        return asked
+
+    # ── deliver
+
+    async def claim(self, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int) -> list[Claimed]:
+        """A batch of ready entries, now in flight; empty while it is neither full nor old enough."""
+        return await self.submit(lambda tx: outbox.claim(tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms))
+
+    async def next_due(self, obj: ObjectName, kind: Kind) -> int | None:
+        """When the first ready entry of this object and kind is due, in ms."""
+        due: int | None = await self.submit(lambda tx: tx.value("next_ready", obj, kind))
+        return due
+
+    async def next_read_due(self, obj: ObjectName) -> int | None:
+        """When the first record of this object is due to be read, in ms."""
+        due: int | None = await self.submit(lambda tx: tx.value("next_to_read", obj))
+        return due
+
+    async def finish(
+        self,
+        outcomes: Sequence[Outcome],
+        now_ms: int,
+        *,
+        follow_ups: Sequence[Change] = (),
+        records: Sequence[Record] = (),
+    ) -> None:
+        """Write down what became of claimed entries, with the changes and records that follow from it."""
+        await self.submit(lambda tx: outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, records=records))
+        self.changed.set()
+
+    async def recover(self, now_ms: int, settle_ms: int) -> int:
+        """Put back what an earlier run had in flight."""
+        return await self.submit(lambda tx: outbox.recover(tx, now_ms, settle_ms))
+
+    async def records(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """The known records among the keys."""
+        return await self.submit(lambda tx: waits.records(tx, keys))
+
+    async def sharers(self, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
+        """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
+        rows = await self.submit(lambda tx: tx.rows("people_by_marketo_id", list_json(marketo_ids)))
+        found: dict[str, list[Record]] = {}
+        for record in map(record_of, rows):
+            found.setdefault(record.marketo_id or "", []).append(record)
+        return found
+
+    async def sharing_role(self, sent_key: str, record_id: str) -> int:
+        """How many other living contact roles stand behind the same Marketo role."""
+        return int(await self.submit(lambda tx: tx.value("sharing_role", sent_key, record_id)))
+
+    # ── scores
+
+    async def people(self, marketo_ids: Sequence[str]) -> list[Person]:
+        """The synced Leads and Contacts behind the given Marketo ids."""
+        return await self.submit(lambda tx: scores.people(tx, marketo_ids))
+
+    async def last_written(self, keys: Sequence[Key]) -> dict[Key, ScoreRow]:
+        """What was last written for these people."""
+        return await self.submit(lambda tx: scores.last_written(tx, keys))
+
+    async def remember_scores(self, rows: Sequence[ScoreRow]) -> None:
+        """Write down what was written."""
+        await self.submit(lambda tx: scores.remember(tx, rows))
+
+    async def ids_after(self, marketo_id: str, most: int) -> list[str]:
+        """The next Marketo ids for the sweep."""
+        return await self.submit(lambda tx: scores.ids_after(tx, marketo_id, most))
+
+    async def ids_due(self, now_ms: int, most: int) -> list[str]:
+        """Marketo ids of people whose scores are due to be written again."""
+        return await self.submit(lambda tx: scores.ids_due(tx, now_ms, most))
+
+    async def bury_score(self, key: Key, *, code: str, cause: str, cure: str, attempts: int, now_ms: int) -> None:
+        """A refused score row becomes a dead letter."""
+        await self.submit(lambda tx: scores.bury(tx, key, code=code, cause=cause, cure=cure, attempts=attempts, now_ms=now_ms))
+
+    # ── small facts, and the operator's commands
+
+    async def note(self, name: str) -> Any:
+        """A small fact (any JSON value), or None."""
+        value = await self.submit(lambda tx: tx.value("get_note", name))
+        return orjson.loads(value) if value is not None else None
+
+    async def put_note(self, name: str, value: Any) -> None:
+        """Write a small fact."""
+        await self.submit(lambda tx: tx.run("put_note", name, orjson.dumps(value).decode()))
+
+    async def data_version(self) -> int:
+        """A number that changes when another process has written to the store."""
+        return int(await self.submit(lambda tx: tx.value("data_version")))
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """All dead letters, oldest first."""
+        return await self.submit(admin.dead_letters)
+
+    async def dead_content(self, entry_id: int) -> dict[str, Any]:
+        """What one dead letter holds."""
+        return await self.submit(lambda tx: admin.content(tx, entry_id))
+
+    async def retry_dead(self, letters: Sequence[DeadLetter], now_ms: int) -> int:
+        """Put dead letters back into their flows."""
+        return await self.submit(lambda tx: admin.retry(tx, letters, now_ms))
+
+    async def drop_dead(self, letters: Sequence[DeadLetter]) -> int:
+        """Give dead letters up."""
+        return await self.submit(lambda tx: admin.drop(tx, letters))

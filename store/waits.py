@@ -1,0 +1,97 @@
+"""What waits for what. An entry is ready when no row of `wait` names it.
+
+An upsert waits for each parent that Marketo does not have yet; a parent nobody has an entry for gets one, to be read from
+Salesforce. A delete waits for the open deletes of its children. Whoever finishes a record lets go whoever waited for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from store.model import REF_OBJECT, REFS, SATISFIED, Entry, Key, ObjectName, Pending, Record
+from store.rows import entry_row, keys_json, list_json, record_of, record_row
+from store.writer import Transaction
+
+
+async def records(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Record]:
+    """The known records among the keys."""
+    return {(row["object"], row["record_id"]): record_of(row) for row in await tx.rows("records_by_key", keys_json(keys))}
+
+
+def parents_of(record: Record) -> list[Key]:
+    """The records this one names as its parents."""
+    return [(REF_OBJECT[ref], parent) for ref in REFS if (parent := record.ref(ref))]
+
+
+async def work_out(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
+    """Work out anew what the given entries wait for; returns the parents that had to be asked for.
+
+    `entries` must carry their entry numbers; `known` holds at least the entries' own records.
+    """
+    ids = list_json(entry.entry_id for entry in entries)
+    await tx.run("delete_waits", ids)
+    upserts = [entry for entry in entries if entry.pending.kind == "upsert" and not entry.pending.read]
+    asked = await _wait_for_parents(tx, upserts, known, now_ms)
+    await _wait_for_child_deletes(tx, [entry for entry in entries if entry.pending.kind == "delete"])
+    await tx.run("count_waits", ids)
+    return asked
+
+
+async def _wait_for_parents(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
+    named = {entry.entry_id: parents_of(known[entry.key]) for entry in entries}
+    unknown = {parent for parents in named.values() for parent in parents} - known.keys()
+    known.update(await records(tx, unknown))
+    waits: list[tuple[int, ObjectName, str]] = []
+    children: dict[Key, ObjectName] = {}
+    for entry in entries:
+        for parent in named[entry.entry_id]:
+            record = known.get(parent)
+            if record is None or record.state not in SATISFIED:
+                waits.append((entry.entry_id, *parent))
+                children.setdefault(parent, entry.object)
+    await tx.run_many("put_wait", waits)
+    return await _ask_for(tx, children, known, now_ms)
+
+
+async def _ask_for(tx: Transaction, children: dict[Key, ObjectName], known: dict[Key, Record], now_ms: int) -> list[Key]:
+    """Give every awaited parent without an entry one that reads it from Salesforce."""
+    have = {(row["object"], row["record_id"]) for row in await tx.rows("entries_by_key", keys_json(children))}
+    missing = [parent for parent in children if parent not in have]
+    new = [Record(object=parent[0], record_id=parent[1]) for parent in missing if parent not in known]
+    known.update({record.key: record for record in new})
+    await tx.run_many("put_record", [record_row(record) for record in new])
+    await tx.run_many(
+        "put_entry",
+        [
+            entry_row(
+                Entry(
+                    entry_id=0,
+                    object=parent[0],
+                    record_id=parent[1],
+                    pending=Pending(read=f"parent of {children[parent]}"),
+                    due_ms=now_ms,
+                    queued_ms=now_ms,
+                )
+            )
+            for parent in missing
+        ],
+    )
+    return missing
+
+
+async def _wait_for_child_deletes(tx: Transaction, entries: Sequence[Entry]) -> None:
+    parents = {entry.record_id: entry.entry_id for entry in entries}
+    if not parents:
+        return
+    rows = await tx.rows("open_child_deletes", list_json(parents))
+    await tx.run_many("put_wait", [(parents[row["parent_id"]], row["object"], row["record_id"]) for row in rows])
+
+
+async def let_go(tx: Transaction, keys: Sequence[Key]) -> None:
+    """Nobody waits for these records any more."""
+    if not keys:
+        return
+    waiting = [row["entry_id"] for row in await tx.rows("waiting_for", keys_json(keys))]
+    if waiting:
+        await tx.run("release_waits", keys_json(keys))
+        await tx.run("count_waits", list_json(waiting))
