@@ -1,0 +1,77 @@
+"""docs/configuration.md, made from the model: `python -m stream.config_reference > docs/configuration.md`."""
+
+from __future__ import annotations
+
+import sys
+
+from stream.config import NOT_YET
+from stream.config_keys import Key, file_path, sections
+from stream.config_text import by_section, default_of, required
+
+HEAD = """\
+# Configuration
+
+This page is made from the program (`python -m stream.config_reference > docs/configuration.md`); `msi-stream init` writes the
+same as a commented file to start from.
+
+**Where the file is.** `--config PATH`, else `$MSI_STREAM_CONFIG`, else `/etc/msi-stream/config.toml`, else `./msi-stream.toml`. A
+path that was named and is not there is an error; nothing else is then looked for.
+
+**What is refused.** Keys that do not exist, values of the wrong type, secrets that the flow needs and that are not there. All
+problems are told at once, a line each, with exit code 2; the value of a secret is never shown. Keys marked "No effect yet" are
+accepted, with a warning.
+
+**Environment.** Each key has a variable, `MSI_STREAM_SECTION__KEY`, which goes before the file; only the tables of `[fields]`
+have none. A variable `MSI_STREAM_…` that sets no key is an error. `true`, `false`, `1` and `0` are booleans.
+
+**Secrets.** A secret is taken from the first of these that is there (an empty text counts as not there):
+
+1. its environment variable, then the file that its `…_FILE` variable names;
+2. its value in the file;
+3. the file that `KEY_file` names (a relative path starts at the configuration file); line ends at its end are left out;
+4. the systemd credential `$CREDENTIALS_DIRECTORY/SECTION_KEY`, for example `salesforce_private_key`.
+
+A private key may be written on one line with `\\n` between its lines, as environments often carry it.
+
+| flow | needs |
+|---|---|
+| `jwt` | `client_id`, `private_key`, `username` |
+| `client_credentials` | `client_id`, `client_secret`, and a My Domain `login_url` |
+| `refresh_token` | `client_id`, `refresh_token`, and `client_secret` where the app asks for it |
+| `password` | `client_id`, `client_secret`, `username`, `password` (with the security token behind it) |
+"""
+
+FIELDS = """\
+| table | holds |
+|---|---|
+| `[fields.OBJECT]` | `SalesforceField = "marketoField"`, in the REST API names of both sides |
+
+Fields that Marketo computes (scores, interesting moments) and the external ids cannot be set this way.
+"""
+
+
+def reference() -> str:
+    """The page, in Markdown."""
+    parts = [HEAD]
+    for path, keys in by_section().items():
+        name = ".".join(path)
+        meaning = sections()[path].__doc__ or ""
+        table = FIELDS if path == ("fields",) else _table(keys)
+        parts.append(f"## `[{name}]`\n\n{meaning}\n\n{table}")
+    return "\n".join(parts)
+
+
+def _table(keys: list[Key]) -> str:
+    rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for key in keys:
+        default = f"`{default_of(key)}`" if default_of(key) and key.path not in required("jwt") else "none"
+        meaning = key.field.description or ""
+        if key.path in NOT_YET:
+            meaning += " No effect yet."
+        name = f"`{key.path[-1]}`" + (f" or `{file_path(key.path)[-1]}` (secret)" if key.is_secret else "")
+        rows.append(f"| {name} | {key.asks_for} | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
