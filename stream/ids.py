@@ -1,0 +1,33 @@
+"""Salesforce ids: 15 case-sensitive characters, or 18 with a checksum that makes them safe where case is ignored.
+
+Source: Salesforce, "ID Field Type". Marketo's external ids are always the 18-character form.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+
+QUEUE = "00G"
+USER = "005"
+
+
+def widen(record_id: str) -> str:
+    """The 18-character form of an id; ValueError where it is none, or where its checksum says it was mistyped."""
+    if not _SHAPE.fullmatch(record_id):
+        raise ValueError(f"expected a Salesforce id of 15 or 18 letters and digits, found {record_id[:24]!r}")
+    wide = record_id[:15] + "".join(_suffix(record_id[start : start + 5]) for start in (0, 5, 10))
+    if len(record_id) == 18 and record_id[15:].upper() != wide[15:]:
+        raise ValueError(f"the Salesforce id {record_id} has the ending {record_id[15:]}, expected {wide[15:]}: mistyped or cut")
+    return wide
+
+
+def _suffix(group: str) -> str:
+    return _SUFFIX[sum(1 << place for place, character in enumerate(group) if "A" <= character <= "Z")]
+
+
+def is_user(record_id: str) -> bool:
+    """Whether the id is a user's; an owner may also be a queue."""
+    return record_id.startswith(USER)

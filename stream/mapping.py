@@ -1,0 +1,332 @@
+"""Which Salesforce field goes into which Marketo field, and how a value is turned. Pure.
+
+The built-in mapping names standard fields on both sides; `bind` narrows it to what the instance's describe knows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from store.model import REF_OBJECT, ObjectName, Ref
+
+PERSON = {
+    "Salutation": "salutation",
+    "FirstName": "firstName",
+    "MiddleName": "middleName",
+    "LastName": "lastName",
+    "Title": "title",
+    "Email": "email",
+    "Phone": "phone",
+    "MobilePhone": "mobilePhone",
+    "Fax": "fax",
+    "HasOptedOutOfEmail": "unsubscribed",
+    "DoNotCall": "doNotCall",
+    "LeadSource": "leadSource",
+    "Description": "mktoPersonNotes",
+}
+
+BUILT_IN: Mapping[ObjectName, Mapping[str, str]] = {
+    "User": {
+        "Email": "email",
+        "FirstName": "firstName",
+        "LastName": "lastName",
+        "Phone": "phone",
+        "MobilePhone": "mobilePhone",
+        "Title": "title",
+    },
+    "Account": {
+        "Name": "company",
+        "Site": "site",
+        "Website": "website",
+        "Phone": "mainPhone",
+        "AnnualRevenue": "annualRevenue",
+        "Industry": "industry",
+        "NumberOfEmployees": "numberOfEmployees",
+        "Sic": "sicCode",
+        "BillingStreet": "billingStreet",
+        "BillingCity": "billingCity",
+        "BillingState": "billingState",
+        "BillingPostalCode": "billingPostalCode",
+        "BillingCountry": "billingCountry",
+    },
+    "Contact": {
+        **PERSON,
+        "Birthdate": "dateOfBirth",
+        "Department": "department",
+        "MailingStreet": "address",
+        "MailingCity": "city",
+        "MailingState": "state",
+        "MailingPostalCode": "postalCode",
+        "MailingCountry": "country",
+    },
+    "Lead": {
+        **PERSON,
+        "Status": "leadStatus",
+        "Rating": "rating",
+        "Street": "address",
+        "City": "city",
+        "State": "state",
+        "PostalCode": "postalCode",
+        "Country": "country",
+    },
+    "Opportunity": {
+        "Name": "name",
+        "Description": "description",
+        "Type": "type",
+        "StageName": "stage",
+        "Amount": "amount",
+        "ExpectedRevenue": "expectedRevenue",
+        "CloseDate": "closeDate",
+        "Probability": "probability",
+        "IsClosed": "isClosed",
+        "IsWon": "isWon",
+        "NextStep": "nextStep",
+        "ForecastCategory": "forecastCategory",
+        "ForecastCategoryName": "forecastCategoryName",
+        "Fiscal": "fiscal",
+        "FiscalYear": "fiscalYear",
+        "FiscalQuarter": "fiscalQuarter",
+        "LastActivityDate": "lastActivityDate",
+        "TotalOpportunityQuantity": "quantity",
+        "LeadSource": "leadSource",
+        "CreatedDate": "externalCreatedDate",
+    },
+    "OpportunityContactRole": {"IsPrimary": "isPrimary", "CreatedDate": "externalCreatedDate"},
+}
+
+EXTERNAL_ID: Mapping[ObjectName, str] = {
+    "User": "externalSalesPersonId",
+    "Account": "externalCompanyId",
+    "Contact": "externalPersonId",
+    "Lead": "externalPersonId",
+    "Opportunity": "externalOpportunityId",
+}
+"""The Marketo field that carries the record's own Salesforce id (a role has none: its key is opportunity, person, role)."""
+
+REF_FIELD: Mapping[Ref, str] = {
+    "owner": "OwnerId",
+    "account": "AccountId",
+    "opportunity": "OpportunityId",
+    "contact": "ContactId",
+}
+"""The Salesforce field behind each relation."""
+
+REFS_OF: Mapping[ObjectName, tuple[Ref, ...]] = {
+    "User": (),
+    "Account": ("owner",),
+    "Contact": ("owner", "account"),
+    "Lead": ("owner",),
+    "Opportunity": ("owner", "account"),
+    "OpportunityContactRole": ("opportunity", "contact"),
+}
+
+NEEDED: Mapping[ObjectName, tuple[str, ...]] = {
+    "User": ("UserType", "IsActive"),
+    "Account": ("OwnerId",),
+    "Contact": ("OwnerId",),
+    "Lead": ("OwnerId",),
+    "Opportunity": ("OwnerId", "Name"),
+    "OpportunityContactRole": ("OpportunityId", "ContactId"),
+}
+"""Fields without which a created record cannot go out straight from its event."""
+
+CONTROL: Mapping[ObjectName, tuple[str, ...]] = {
+    "User": ("UserType", "IsActive"),
+    "Account": (),
+    "Contact": (),
+    "Lead": ("IsConverted", "ConvertedContactId"),
+    "Opportunity": (),
+    "OpportunityContactRole": ("Role",),
+}
+"""Fields that are not sent as they are, but decide what is done."""
+
+READ_ONLY = frozenset(
+    {
+        "leadScore",
+        "priority",
+        "relativeUrgency",
+        "urgency",
+        "relativeScore",
+        "relativeScoring",
+        "msiLastInterestingMomentType",
+        "msiLastInterestingMomentDate",
+        "msiLastInterestingMomentDesc",
+        "msiLastInterestingMomentSource",
+    }
+)
+"""Marketo fields that belong to Marketo: never sent."""
+
+LENGTHS: Mapping[tuple[ObjectName, str], int] = {("Opportunity", "description"): 2000, ("OpportunityContactRole", "role"): 50}
+TEXT_LENGTH = 255  # what Marketo takes where the describe gives no length
+
+TRUE_ONLY = frozenset({"unsubscribed"})
+
+
+class MarketoField(Protocol):
+    """What the mapping has to know of a field in Marketo's describe."""
+
+    @property
+    def name(self) -> str:
+        """Its API name."""
+        ...
+
+    @property
+    def data_type(self) -> str:
+        """Marketo's dataType: string, text, email, integer, float, currency, percent, boolean, date, datetime, …."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Its length in characters, where it has one."""
+        ...
+
+    @property
+    def updateable(self) -> bool:
+        """Whether the API may write it."""
+        ...
+
+
+class ValueRefusedError(ValueError):
+    """A value that Marketo would not take in this field; the text says why, without the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One Marketo field that a Salesforce field goes into."""
+
+    name: str
+    data_type: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMapping:
+    """One object's fields: Salesforce field → target. `known` are all fields the Marketo object has, keys among them."""
+
+    targets: Mapping[str, Target]
+    known: frozenset[str]
+    missing: tuple[str, ...] = ()
+
+    def takes(self, marketo_field: str) -> bool:
+        """Whether the Marketo object has this field."""
+        return marketo_field in self.known
+
+
+def wanted(obj: ObjectName, own: Mapping[str, str], *, lead_company: bool = False) -> dict[str, str]:
+    """The built-in mapping of an object with the configuration's own fields over it."""
+    fields = dict(BUILT_IN[obj])
+    if obj == "Lead" and lead_company:
+        fields["Company"] = "company"
+    fields.update(own)
+    return {source: target for source, target in fields.items() if target and target not in READ_ONLY}
+
+
+def bind(obj: ObjectName, fields: Mapping[str, str], describe: Mapping[str, MarketoField]) -> ObjectMapping:
+    """The mapping narrowed to what Marketo's describe knows and lets be written; the rest is in `missing`."""
+    by_name = {name.lower(): found for name, found in describe.items()}
+    targets: dict[str, Target] = {}
+    missing: list[str] = []
+    for source, wanted_name in fields.items():
+        found = by_name.get(wanted_name.lower())
+        # The describe calls a sales person's email not updateable; it is tried all the same (Adobe, MSI non-native).
+        if found is None or not (found.updateable or (obj == "User" and found.name == "email")):
+            missing.append(wanted_name)
+            continue
+        length = min(found.length or TEXT_LENGTH, LENGTHS.get((obj, found.name), found.length or TEXT_LENGTH))
+        targets[source] = Target(found.name, found.data_type.lower(), length)
+    return ObjectMapping(targets, frozenset(describe), tuple(sorted(missing)))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFields:
+    """The Salesforce side of the mapping: which fields of each object matter, known before Marketo has been asked."""
+
+    mapped: Mapping[ObjectName, frozenset[str]]
+    extra: Mapping[ObjectName, frozenset[str]] = field(default_factory=dict)
+
+    def of(self, obj: ObjectName) -> frozenset[str]:
+        """All Salesforce fields of the object that are mapped, name a relation, or decide something."""
+        refs = {REF_FIELD[ref] for ref in REFS_OF[obj]}
+        return self.mapped[obj] | refs | frozenset(CONTROL[obj]) | self.extra.get(obj, frozenset())
+
+
+def ref_object(ref: Ref) -> ObjectName:
+    """The object that a relation points to."""
+    return REF_OBJECT[ref]
+
+
+_NUMERIC = frozenset({"integer", "score"})
+_DECIMAL = frozenset({"float", "currency", "percent", "double"})
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
+
+
+def convert(value: Any, target: Target) -> Any:
+    """A Salesforce value as Marketo takes it in this field; raises ValueRefusedError. None stays None."""
+    if value is None:
+        return None
+    if target.data_type == "boolean":
+        return _boolean(value, target)
+    if target.data_type in _NUMERIC or target.data_type in _DECIMAL:
+        number = _number(value, target)
+        return round(number) if target.data_type in _NUMERIC else number
+    if target.data_type == "date":
+        return _date(value, target)
+    if target.data_type == "datetime":
+        return _datetime(value, target)
+    return _text(value, target)
+
+
+def _boolean(value: Any, target: Target) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    raise ValueRefusedError(f"{target.name} is a boolean in Marketo, the value in Salesforce is none")
+
+
+def _number(value: Any, target: Target) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueRefusedError(f"{target.name} is a number in Marketo, the value in Salesforce is none")
+    return number
+
+
+def _date(value: Any, target: Target) -> str:
+    if isinstance(value, str) and re.match(r"\d{4}-\d{2}-\d{2}", value):
+        return value[:10]
+    raise ValueRefusedError(f"{target.name} is a date in Marketo, the value in Salesforce is none")
+
+
+def _datetime(value: Any, target: Target) -> str:
+    """`YYYY-MM-DDThh:mm:ss+00:00`, Adobe's own form, from either of Salesforce's two."""
+    text = f"{value}T00:00:00Z" if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else value
+    found = _MOMENT.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueRefusedError(f"{target.name} is a datetime in Marketo, the value in Salesforce is none")
+    zone = found[2] or "Z"
+    moment = datetime.fromisoformat(found[1] + ("+00:00" if zone == "Z" else zone))
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def _text(value: Any, target: Target) -> str:
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    else:
+        text = str(value)
+    if target.data_type == "email":
+        if not text.isascii():
+            raise ValueRefusedError(f"{target.name} has characters outside ASCII, which Marketo refuses")
+        if len(text) > target.length:
+            raise ValueRefusedError(f"{target.name} is longer than the {target.length} characters Marketo takes")
+        return text
+    return text[: target.length]

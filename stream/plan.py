@@ -1,0 +1,265 @@
+"""What is to be sent for a claimed entry. Pure: a claimed entry and the mapping in, a plan out.
+
+claimed ──▶ Upsert   fields with every key the record has     ──▶ deliver resolves people and sends
+        ├─▶ Remove   the key by which Marketo forgets it
+        ├─▶ Done     nothing to send, and why
+        ├─▶ Reread   not enough is known
+        └─▶ Refuse   a value Marketo would not take           ──▶ dead letter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from store.model import PEOPLE, Claimed, ObjectName, Record, RecordState, Ref
+from stream.filters import RecordFilter
+from stream.ids import widen
+from stream.mapping import EXTERNAL_ID, LENGTHS, REFS_OF, TRUE_ONLY, ObjectMapping, Target, ValueRefusedError, convert
+
+OnDelete = Literal["delete", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that decide what is sent."""
+
+    deletes: Mapping[ObjectName, OnDelete]
+    empty_role: str = "Unspecified"
+    deleted_field: str = ""
+    sales_person_filter: RecordFilter = field(default_factory=RecordFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Fields for Marketo. `filled` and `emptied` are what the daemon answers for once it is accepted.
+
+    `key` is the role's compound key as text (others: ""); `stale_key` the role's key as sent before, where it is another now.
+    """
+
+    fields: Mapping[str, Any]
+    filled: frozenset[str] = frozenset()
+    emptied: frozenset[str] = frozenset()
+    key: str = ""
+    stale_key: str = ""
+    shortened: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Marketo is to forget this record; `key` is its delete key."""
+
+    key: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is to be sent; `state` is what becomes of the record."""
+
+    state: RecordState
+    why: str
+    keep_marketo_id: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The lead lives on as this contact."""
+
+    contact_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What is known does not suffice: read the record from Salesforce."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Marketo would not take it."""
+
+    code: str
+    cause: str
+    cure: str
+
+
+Plan = Upsert | Remove | Done | Converted | Reread | Refuse
+
+
+def plan(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
+    """What this entry asks for."""
+    if claimed.entry.pending.kind == "delete":
+        return _removal(claimed, rules)
+    early = _special(claimed, rules)
+    if early is not None:
+        return early
+    try:
+        return _upsert(claimed, mapping, rules)
+    except ValueRefusedError as error:
+        return Refuse("VALUE", str(error), "correct the value in Salesforce (the change comes by itself), or leave the field out")
+
+
+def _special(claimed: Claimed, rules: Rules) -> Plan | None:
+    """Users that are no sales persons, converted leads, records of which too little is known."""
+    record, pending = claimed.record, claimed.entry.pending
+    if not record.in_marketo and not pending.whole:
+        return Reread("first time in Marketo")
+    if record.object == "User" and not record.in_marketo and not claimed.referenced and not _sales_person(claimed, rules):
+        return Done("excluded", "no sales person: inactive or outside the filter, and owner of nothing that is synced")
+    if record.object == "Lead" and pending.fields.get("IsConverted") is True:
+        contact = pending.fields.get("ConvertedContactId")
+        return Converted(widen(contact)) if contact else Reread("converted, and the contact is not known")
+    return None
+
+
+def _sales_person(claimed: Claimed, rules: Rules) -> bool:
+    fields = claimed.entry.pending.fields
+    return fields.get("IsActive") is True and rules.sales_person_filter.admits(fields)
+
+
+def _removal(claimed: Claimed, rules: Rules) -> Plan:
+    record = claimed.record
+    if record.object == "User":
+        return Done("synced" if record.in_marketo else "deleted", "sales persons are never deleted")
+    if rules.deletes[record.object] == "keep":
+        return _kept(record, rules)
+    if record.object in PEOPLE:
+        return Remove({"id": int(record.marketo_id)}) if record.marketo_id else Done("deleted", "never was in Marketo")
+    if record.object == "OpportunityContactRole":
+        return Remove(role_key(record.sent_key)) if record.sent_key else Done("deleted", "never was in Marketo")
+    if record.state not in {"synced", "deleted"}:
+        return Done("deleted", "never was in Marketo")
+    return Remove({EXTERNAL_ID[record.object]: record.record_id})
+
+
+def _kept(record: Record, rules: Rules) -> Plan:
+    if record.object in PEOPLE and rules.deleted_field and record.marketo_id:
+        return Upsert({rules.deleted_field: True})
+    return Done("deleted", "kept in Marketo, as the settings ask")
+
+
+def role_key(text: str) -> dict[str, Any]:
+    """The compound key of an opportunity role, from its stored text."""
+    opportunity, lead, role = orjson.loads(text)
+    return {"externalOpportunityId": opportunity, "leadId": lead, "role": role}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A record's fields for Marketo while they are put together."""
+
+    mapping: ObjectMapping
+    record: Record
+    fields: dict[str, Any] = field(default_factory=dict)
+    filled: set[str] = field(default_factory=set)
+    emptied: set[str] = field(default_factory=set)
+    shortened: list[str] = field(default_factory=list)
+
+    def fill(self, target: Target, value: Any) -> None:
+        """Send a value."""
+        sent = convert(value, target)
+        if target.name in TRUE_ONLY and sent is not True:
+            return
+        if (
+            isinstance(sent, str)
+            and isinstance(value, str)
+            and len(sent) < len(value)
+            and target.data_type not in {"date", "datetime"}
+        ):
+            self.shortened.append(target.name)
+        self.fields[target.name] = sent
+        self.filled.add(target.name)
+
+    def clear(self, name: str) -> None:
+        """Send a null: Salesforce cleared what Marketo holds from us. Nothing is cleared before it was ever sent."""
+        if self.record.in_marketo and name not in TRUE_ONLY:
+            self.fields[name] = None
+            self.emptied.add(name)
+
+
+def _upsert(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
+    draft = _Draft(mapping, claimed.record)
+    _fill_mapped(draft, claimed)
+    if claimed.record.object == "OpportunityContactRole":
+        return _role(draft, claimed, rules)
+    own = EXTERNAL_ID[claimed.record.object]
+    draft.fields[own] = claimed.record.record_id
+    for ref in REFS_OF[claimed.record.object]:
+        _relate(draft, claimed, ref)
+    return Upsert(
+        fields=draft.fields,
+        filled=frozenset(draft.filled),
+        emptied=frozenset(draft.emptied - draft.filled),
+        shortened=tuple(draft.shortened),
+    )
+
+
+def _fill_mapped(draft: _Draft, claimed: Claimed) -> None:
+    pending, record = claimed.entry.pending, claimed.record
+    for source, target in draft.mapping.targets.items():
+        value = pending.fields.get(source)
+        if value is not None:
+            if not (source == "Company" and record.account):
+                draft.fill(target, value)
+        elif source in pending.fields or (pending.whole and target.name in record.filled):
+            draft.clear(target.name)
+    if record.object == "Opportunity" and draft.fields.get("name", "") is None:  # Marketo takes none without a name
+        del draft.fields["name"]
+        draft.emptied.discard("name")
+
+
+def _relate(draft: _Draft, claimed: Claimed, ref: Ref) -> None:
+    """The parent's external id, in every upsert where the record has the parent and Marketo has it too.
+
+    A lead keeps its company until it gets another (null does not clear it); a queue is no sales person, so the field is left out.
+    """
+    name = EXTERNAL_ID["User" if ref == "owner" else "Account"]
+    parent = claimed.parents.get(ref)
+    if parent is not None and parent.state == "synced":
+        draft.fields[name] = parent.record_id
+        draft.filled.add(name)
+    elif (
+        claimed.record.ref(ref) is None
+        and ref == "account"
+        and claimed.record.object == "Opportunity"
+        and name in claimed.record.filled
+    ):
+        draft.clear(name)
+
+
+def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
+    """A role's key is made of its opportunity, the Marketo id of its contact's person, and the role's name."""
+    record, parents = claimed.record, claimed.parents
+    opportunity, contact = parents.get("opportunity"), parents.get("contact")
+    gone = [
+        name
+        for name, parent in (("opportunity", opportunity), ("contact", contact))
+        if parent is None or parent.state in {"deleted", "dropped"}
+    ]
+    if gone or opportunity is None or contact is None:
+        return Refuse(
+            "PARENT_GONE",
+            f"the role's {' and '.join(gone)} is not in Marketo, and a role cannot be without",
+            f"see to the {' and '.join(gone)} (a dead letter or a dropped one), then retry this entry",
+        )
+    if contact.marketo_id is None:
+        return Reread("its contact's Marketo person is being looked up again")
+    name = _role_name(claimed, rules)
+    key = orjson.dumps([opportunity.record_id, int(contact.marketo_id), name]).decode()
+    fields = {**role_key(key), **{k: v for k, v in draft.fields.items() if k != "role"}}
+    stale = record.sent_key if record.sent_key and record.sent_key != key else ""
+    return Upsert(fields, frozenset(draft.filled), frozenset(draft.emptied), key=key, stale_key=stale)
+
+
+def _role_name(claimed: Claimed, rules: Rules) -> str:
+    """The role's name: from this change, else as it was sent before; a placeholder where Salesforce has none."""
+    pending = claimed.entry.pending
+    if "Role" in pending.fields or pending.whole or not claimed.record.sent_key:
+        name = pending.fields.get("Role") or rules.empty_role
+    else:
+        name = role_key(claimed.record.sent_key)["role"]
+    return str(name)[: LENGTHS["OpportunityContactRole", "role"]]
