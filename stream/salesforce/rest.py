@@ -1,0 +1,273 @@
+"""Salesforce over REST: describe, read by id, query, update, limits.
+
+    token ▶ budget ▶ request ▶ bounded JSON ▶ typed values, or an error that says whether trying again can help
+
+Only a refused token is renewed and the call repeated, once. Every other retry is the caller's. Raised: Unreachable, AuthRefused,
+BudgetSpent, DailyLimit, and CallRefused (a SalesforceError) with Salesforce's errorCode; ValueError for what must not be sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import aiohttp
+import orjson
+
+from stream.budget import DailyBudget
+from stream.clock import Clock
+from stream.errors import AuthRefused, Unreachable
+from stream.salesforce.rest_answers import (
+    CallRefused,
+    FieldDescribe,
+    Limit,
+    ObjectDescribe,
+    RowResult,
+    SessionRefused,
+    api_usage,
+    describe_of,
+    limits_of,
+    page_of,
+    records_of,
+    refusal,
+    results_of,
+)
+from stream.salesforce.soql import MOST_URI_BYTES, check_id, check_name, uri_bytes
+
+__all__ = ["CallRefused", "FieldDescribe", "Limit", "ObjectDescribe", "RowResult", "SalesforceClient", "SignIn", "Token"]
+
+MOST_READ = 2000
+MOST_WRITTEN = 200
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
+CONNECT_SECONDS = 15.0
+TOTAL_SECONDS = 120.0
+_LOCATOR = re.compile(r"(?<=/query)/.*|(?<=/queryAll)/.*")  # a further page's place in a nextRecordsUrl
+WRITE_HEADERS = {"Sforce-Auto-Assign": "FALSE", "Sforce-Duplicate-Rule-Header": "allowSave=true"}
+
+
+class Token(Protocol):
+    """An access token, and where it is good."""
+
+    @property
+    def access_token(self) -> str:
+        """The token's text."""
+        ...
+
+    @property
+    def instance_url(self) -> str:
+        """The org's own address."""
+        ...
+
+
+class SignIn(Protocol):
+    """Gives access tokens; `renew` is told which one was refused, so that several callers renew it once."""
+
+    async def token(self) -> Token:
+        """The current token."""
+        ...
+
+    async def renew(self, stale: Any) -> Token:
+        """A token other than this one, which `token` or `renew` gave."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One call; its endpoint names it in messages, without any value that was asked for."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = field(repr=False)
+    payload: bytes | None = field(repr=False)
+    headers: Mapping[str, str]
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.method} {_LOCATOR.sub('', self.path)}"
+
+
+class SalesforceClient:
+    """One Salesforce org, as one API user sees it. `api_usage` is what the last answer told: calls used, calls allowed."""
+
+    def __init__(
+        self,
+        sign_in: SignIn,
+        session: aiohttp.ClientSession,
+        *,
+        api_version: str,
+        client_name: str,
+        budget: DailyBudget,
+        clock: Clock,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        self._sign_in = sign_in
+        self._session = session
+        self._base = f"/services/data/v{api_version}"
+        self._headers = {"Sforce-Call-Options": f"client={client_name}"}
+        self._budget = budget
+        self._clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=total_seconds, sock_connect=CONNECT_SECONDS)
+        self.api_usage: tuple[int, int] | None = None
+        self.api_usage_at: float | None = None
+
+    async def describe(self, obj: str) -> ObjectDescribe:
+        """The object's fields, as far as the signed-in user may see them."""
+        path = f"{self._base}/sobjects/{check_name(obj)}/describe"
+        return describe_of(path, await self._call("GET", path))
+
+    async def read(self, obj: str, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any] | None]:
+        """At most 2,000 records in the order of their ids; None for one that is deleted or not to be seen."""
+        _at_most(MOST_READ, ids)
+        if not ids:
+            return []
+        asked = list(dict.fromkeys(check_id(one) for one in ids))
+        path = f"{self._base}/composite/sobjects/{check_name(obj)}"
+        body = {"ids": asked, "fields": [check_name(field) for field in fields]}
+        found = dict(zip(asked, records_of(path, asked, await self._call("POST", path, body=body)), strict=True))
+        return [found[one] for one in ids]
+
+    async def query(self, soql: str, *, deleted: bool = False) -> AsyncIterator[list[dict[str, Any]]]:
+        """A query's rows, a page at a time; with `deleted`, those in the recycle bin too. Nothing is held between pages."""
+        if uri_bytes(soql) > MOST_URI_BYTES:
+            raise ValueError(f"the query takes {uri_bytes(soql)} bytes of a URI; at most {MOST_URI_BYTES}")
+        first = f"{self._base}/{'queryAll' if deleted else 'query'}"
+        rows, following = page_of(first, await self._call("GET", first, params={"q": soql}))
+        seen: set[str] = set()
+        while True:
+            yield rows
+            if not following:
+                return
+            if following in seen:
+                raise Unreachable(f"{first}: the pages do not end")
+            seen.add(following)
+            rows, following = page_of(first, await self._call("GET", following))
+
+    async def update(self, obj: str, rows: Sequence[Mapping[str, Any]]) -> list[RowResult]:
+        """Write at most 200 records, each with its `Id`; a refused one does not hold up the others."""
+        _at_most(MOST_WRITTEN, rows)
+        if not rows:
+            return []
+        ids = [check_id(str(row.get("Id", ""))) for row in rows]
+        records = [{"attributes": {"type": check_name(obj)}, **row} for row in rows]
+        path = f"{self._base}/composite/sobjects"
+        body = await self._call("PATCH", path, body={"allOrNone": False, "records": records}, headers=WRITE_HEADERS)
+        return results_of(path, ids, body)
+
+    async def limits(self) -> Mapping[str, Limit]:
+        """The org's allowances by Salesforce's names (DailyApiRequests, DailyDeliveredPlatformEvents …)."""
+        path = f"{self._base}/limits"
+        return limits_of(path, await self._call("GET", path))
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The JSON of one call, repeated once with a new token where Salesforce refused the old one."""
+        request = _Request(method, path, params, None if body is None else _dumps(body), {**self._headers, **(headers or {})})
+        async with _nothing_sent():
+            token = await self._sign_in.token()
+        try:
+            return await self._send(request, token)
+        except SessionRefused:
+            async with _nothing_sent():
+                token = await self._sign_in.renew(token)
+        try:
+            return await self._send(request, token)
+        except SessionRefused as refused:
+            hint = "look at the connected app's policies and the user's session settings and permissions"
+            raise AuthRefused(f"{refused.message}: Salesforce refuses a token it has just given", hint=hint) from refused
+
+    async def _send(self, request: _Request, token: Token) -> Any:
+        self._budget.take()
+        async with _translated(request.endpoint), self._begin(request, token) as response:
+            self._note_usage(response)
+            body = _loads(await _read_bounded(request.endpoint, response))
+            if response.status not in {200, 201}:
+                raise refusal(request.endpoint, response.status, body)
+        if body is None:
+            raise Unreachable(f"{request.endpoint}: the answer is no JSON")
+        return body
+
+    def _begin(self, request: _Request, token: Token) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        headers = {**request.headers, "Authorization": f"Bearer {token.access_token}"}
+        if request.payload is not None:
+            headers["Content-Type"] = "application/json"
+        return self._session.request(
+            request.method,
+            token.instance_url.rstrip("/") + request.path,
+            params=request.params,
+            data=request.payload,
+            headers=headers,
+            timeout=self._timeout,
+            allow_redirects=False,
+        )
+
+    def _note_usage(self, response: aiohttp.ClientResponse) -> None:
+        usage = api_usage(response.headers.get("Sforce-Limit-Info"))
+        if usage is not None:
+            self.api_usage, self.api_usage_at = usage, self._clock.now()
+
+
+def _at_most(most: int, values: Sequence[object]) -> None:
+    if len(values) > most:
+        raise ValueError(f"{len(values)} records in one call; at most {most}")
+
+
+@asynccontextmanager
+async def _nothing_sent() -> AsyncIterator[None]:
+    """An outage of the sign-in: the call that needed the token was not made."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Unreachable(error.message, sent=False, hint=error.hint) from error
+
+
+@asynccontextmanager
+async def _translated(endpoint: str) -> AsyncIterator[None]:
+    """aiohttp's errors as Unreachable; `sent` is False only where connecting failed."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise Unreachable(f"{endpoint}: cannot connect ({type(error).__name__})", sent=False) from error
+    except TimeoutError as error:
+        raise Unreachable(f"{endpoint}: no answer in time") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable(f"{endpoint}: the connection broke ({type(error).__name__})") from error
+
+
+async def _read_bounded(endpoint: str, response: aiohttp.ClientResponse) -> bytes:
+    whole = bytearray()
+    async for chunk in response.content.iter_chunked(65536):
+        whole += chunk
+        if len(whole) > MOST_ANSWER_BYTES:
+            raise Unreachable(f"{endpoint}: the answer is larger than {MOST_ANSWER_BYTES} bytes")
+    return bytes(whole)
+
+
+def _loads(text: bytes) -> Any:
+    """The JSON in these bytes, None where they hold none. Half a character, cut in two by a length, becomes a question mark."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return orjson.loads(json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _dumps(value: Any) -> bytes:
+    """JSON in UTF-8. Half a character, cut in two by a length, becomes a question mark."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False).encode(errors="replace")
