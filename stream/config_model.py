@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
@@ -36,6 +36,10 @@ NEEDED: dict[Flow, tuple[str, ...]] = {
     "refresh_token": ("client_id", "refresh_token"),
     "password": ("client_id", "client_secret", "username", "password"),
 }
+
+
+def _path(found: Any) -> Any:
+    return Path(found) if isinstance(found, str) and found and found.isprintable() else found
 
 
 class Section(BaseModel):
@@ -237,7 +241,7 @@ class Fields(Section):
 class Store(Section):
     """Where the daemon keeps what it knows."""
 
-    path: Annotated[Path, BeforeValidator(lambda found: Path(found) if isinstance(found, str) and found else found)] = Field(
+    path: Annotated[Path, BeforeValidator(_path)] = Field(
         Path("/var/lib/msi-stream/store.db"), description="The SQLite database; a relative path starts at the configuration file."
     )
 
@@ -263,7 +267,3 @@ class Settings(Section):
     filters: Filters = Field(default_factory=Filters)
     store: Store = Field(default_factory=Store)
     log: Log = Field(default_factory=Log)
-
-    def at(self, **sections: Section) -> Self:
-        """A copy with whole sections replaced (tests and the demo)."""
-        return self.model_copy(update=sections)

@@ -94,7 +94,7 @@ def gather(path: Path, environ: Mapping[str, str]) -> Gathered:
             _settle_secret(gathered, key, secrets, base, environ)
     database = _get(tree, ("store", "path"))
     if isinstance(database, str) and database and not gathered.origins[("store", "path")]:
-        _set(tree, ("store", "path"), str(base / Path(database).expanduser()))
+        _set(tree, ("store", "path"), str(base / _expanded(database)))
     return gathered
 
 
@@ -147,7 +147,7 @@ def _settle_secret(gathered: Gathered, key: Key, given: dict[KeyPath, str], base
         secret = value
     elif named not in (None, ""):
         secret = _read_secret(gathered, key, named, base)
-    elif credential is not None and credential.exists():
+    elif credential is not None and _may_exist(credential):
         secret = _read_secret(gathered, key, str(credential), Path())
     if isinstance(secret, str) and key.path[-1] == "private_key" and "\n" not in secret.strip():
         secret = secret.replace("\\n", "\n")  # environments and JSON secrets often carry a PEM on one line
@@ -157,11 +157,11 @@ def _settle_secret(gathered: Gathered, key: Key, given: dict[KeyPath, str], base
 
 def _read_secret(gathered: Gathered, key: Key, named: Any, base: Path) -> str | None:
     where = ".".join(file_path(key.path))
-    if not isinstance(named, str) or "\n" in named or "PRIVATE KEY" in named:
+    if not isinstance(named, str) or not named.isprintable() or "PRIVATE KEY" in named:
         found = f"found something else, expected a file's path in quotes (the secret itself goes under {key.name})"
         _break(gathered, key, f"{where}: {found}")
         return None
-    path = base / Path(named).expanduser()
+    path = base / _expanded(named)
     try:
         with path.open("rb") as file:
             raw = file.read(SECRET_BYTES_MAX + 1)
@@ -176,6 +176,21 @@ def _read_secret(gathered: Gathered, key: Key, named: Any, base: Path) -> str | 
         size = "more than 64 KiB" if secret.strip() else "an empty file"
         _break(gathered, key, f"{where}: found {path}: {size}, expected the secret")
     return None
+
+
+def _may_exist(credential: Path) -> bool:
+    try:
+        return credential.exists()
+    except OSError:  # a directory this user may not look into: reading tells which
+        return True
+
+
+def _expanded(named: str) -> Path:
+    """The path with its `~` resolved, where that user exists."""
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        return Path(named)
 
 
 def _break(gathered: Gathered, key: Key, line: str) -> None:

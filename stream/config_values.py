@@ -53,12 +53,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _split_url(text: str, example: str) -> SplitResult:
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
+    except ValueError:  # brackets without an address, a port that is no number
         usable = False
-    if not usable or re.search(r"\s", text):
+    if not usable or re.search(r"\s", text) or not text.isprintable():
         raise ValueError(f"a URL such as {example}")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL without a user name or password in it")

@@ -269,7 +269,16 @@ class TestWhatIsRefused:
         assert "expected https" in line
 
     @pytest.mark.parametrize(
-        "url", ["acme.my.salesforce.com", "ftp://acme.com", "https://", "https://a:b", "https://a b.com", "https://a?x=1"]
+        "url",
+        [
+            "acme.my.salesforce.com",
+            "ftp://acme.com",
+            "https://",
+            "https://a:b",
+            "https://a b.com",
+            "https://a?x=1",
+            "http://[::1",
+        ],
     )
     def test_what_is_no_url(self, read: Read, url: str) -> None:
         assert "expected a URL" in problems(read, with_section("marketo", f'base_url = "{url}"'))[0]
@@ -415,6 +424,12 @@ class TestSecrets:
     def test_a_directory_holds_no_secret(self, read: Read, tmp_path: Path) -> None:
         text = MINIMAL.replace('client_secret = "s3cr3t-of-marketo"', f'client_secret_file = "{tmp_path}"')
         assert "Is a directory" in problems(read, text)[0]
+
+    @pytest.mark.parametrize("name", ["~nobody-of-this-name/secret", "a\\u0000b", "a\\nb"])
+    def test_a_name_that_no_file_can_have(self, read: Read, name: str) -> None:
+        text = MINIMAL.replace('client_secret = "s3cr3t-of-marketo"', f'client_secret_file = "{name}"')
+        [line] = problems(read, text + f'[store]\npath = "{name}"\n' if name.startswith("~") else text)
+        assert line.startswith("marketo.client_secret_file: found ")
 
     def test_a_key_pasted_in_place_of_its_path_is_not_shown(self, read: Read, pem: str) -> None:
         one_line = pem.replace("\n", "\\n")
