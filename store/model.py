@@ -206,6 +206,15 @@ Outcome = Ack | Retry | Dead
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """A converted lead's Marketo person (None: it had none) goes to this contact, which is then sent whole."""
+
+    lead_id: str
+    contact_id: str
+    marketo_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """One dead letter as the operator sees it. `since` is seconds since the epoch."""
 

@@ -22,6 +22,7 @@ from store.model import (
     Claimed,
     Dead,
     Entry,
+    HandOver,
     Key,
     Kind,
     ObjectName,
@@ -72,13 +73,12 @@ async def finish(
     now_ms: int,
     *,
     follow_ups: Sequence[Change] = (),
-    records: Sequence[Record] = (),
-) -> None:
+    handovers: Sequence[HandOver] = (),
+) -> list[HandOver]:
     """Write down what became of claimed entries, and take the changes that follow from it, in one transaction.
 
-    `records` are written as they are before anything else (a person's Marketo id handed from a lead to its contact, say).
+    Returns the handovers that were refused because the contact has a Marketo person of its own.
     """
-    await tx.run_many("put_record", [record_row(record) for record in records])
     rows = await tx.rows("entries_by_id", list_json(outcome.entry_id for outcome in outcomes))
     entries = {entry.entry_id: entry for entry in map(entry_of, rows)}
     known = await waits.records(tx, [outcome.key for outcome in outcomes])
@@ -88,8 +88,23 @@ async def finish(
     await put_entries(tx, [entry for entry in kept if entry.state == "open"], known, now_ms)
     await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
     await waits.let_go(tx, released)
+    refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
     if follow_ups:
         await append(tx, follow_ups, now_ms)
+    return refused
+
+
+async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
+    """Give the lead's Marketo person to the contact; False where the contact has another one already."""
+    key: Key = ("Contact", handover.contact_id)
+    contact = (await waits.records(tx, [key])).get(key) or Record(object="Contact", record_id=handover.contact_id)
+    if contact.marketo_id == handover.marketo_id and contact.state == "synced":
+        return True
+    if contact.marketo_id is None and contact.state not in {"deleted", "dropped"}:
+        contact.marketo_id = handover.marketo_id
+        await tx.run("put_record", *record_row(contact))
+    await append(tx, [Change("Contact", handover.contact_id, read="converted from a lead")], now_ms)
+    return contact.marketo_id == handover.marketo_id or handover.marketo_id is None
 
 
 async def _sort(

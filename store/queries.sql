@@ -94,12 +94,18 @@ WHERE object = ?1 AND state = 'open' AND read <> '' AND due_ms <= ?2
 ORDER BY due_ms, entry_id LIMIT ?3;
 
 -- next_ready --
--- When the first entry of one object and kind may be sent, or null.
-SELECT min(due_ms) AS due_ms FROM entry WHERE object = ?1 AND kind = ?2 AND state = 'open' AND waits = 0 AND read = '';
+-- When the first ready entry may be sent, or null; a row for each object and kind keeps it on the index.
+SELECT min(due_ms) AS due_ms FROM (
+    SELECT (SELECT min(e.due_ms) FROM entry e
+            WHERE e.object = o.value AND e.kind = k.value AND e.state = 'open' AND e.waits = 0 AND e.read = '') AS due_ms
+    FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o,
+         json_each('["upsert", "delete"]') k);
 
 -- next_to_read --
--- When the first record of one object is due to be read, or null.
-SELECT min(due_ms) AS due_ms FROM entry WHERE object = ?1 AND state = 'open' AND read <> '';
+-- When the first record is due to be read, or null.
+SELECT min(due_ms) AS due_ms FROM (
+    SELECT (SELECT min(e.due_ms) FROM entry e WHERE e.object = o.value AND e.state = 'open' AND e.read <> '') AS due_ms
+    FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o);
 
 -- take --
 -- Entries go out: in flight. ?1 is a JSON array of entry numbers.

@@ -17,6 +17,7 @@ from store.model import (
     Claimed,
     DeadLetter,
     Entry,
+    HandOver,
     Key,
     Kind,
     ObjectName,
@@ -39,8 +40,18 @@ class Store:
     writer: Writer
     committer: asyncio.Task[None]
     lock: Lock | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set whenever there may be new work in the outbox."""
+    listeners: list[asyncio.Event] = field(default_factory=list)
+
+    def listen(self) -> asyncio.Event:
+        """An event of the caller's own that is set whenever there may be new work in the outbox."""
+        event = asyncio.Event()
+        self.listeners.append(event)
+        return event
+
+    def wake(self) -> None:
+        """Tell every loop that there may be new work."""
+        for event in self.listeners:
+            event.set()
 
     @classmethod
     async def open(cls, path: Path, *, create: bool = True, exclusive: bool = True) -> Store:
@@ -85,7 +96,7 @@ class Store:
 
         taken = await self.submit(work)
         if taken.applied:
-            self.changed.set()
+            self.wake()
         return taken
 
     async def poll_taken(self, changes: Sequence[Change], cursor: tuple[str, str], now_ms: int) -> intake.Taken:
@@ -98,7 +109,7 @@ class Store:
 
         taken = await self.submit(work)
         if taken.applied:
-            self.changed.set()
+            self.wake()
         return taken
 
     async def replay(self, channel: str) -> Replay | None:
@@ -119,7 +130,7 @@ class Store:
     async def settle_reads(self, results: Mapping[int, intake.ReadResult], now_ms: int) -> list[Key]:
         """What was read goes into the entries; returns the parents that had to be asked for."""
         asked = await self.submit(lambda tx: intake.settle_reads(tx, results, now_ms))
-        self.changed.set()
+        self.wake()
         return asked
 
     # ── deliver
@@ -128,14 +139,14 @@ class Store:
         """A batch of ready entries, now in flight; empty while it is neither full nor old enough."""
         return await self.submit(lambda tx: outbox.claim(tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms))
 
-    async def next_due(self, obj: ObjectName, kind: Kind) -> int | None:
-        """When the first ready entry of this object and kind is due, in ms."""
-        due: int | None = await self.submit(lambda tx: tx.value("next_ready", obj, kind))
+    async def next_due(self) -> int | None:
+        """When the first ready entry is due, in ms, or None."""
+        due: int | None = await self.submit(lambda tx: tx.value("next_ready"))
         return due
 
-    async def next_read_due(self, obj: ObjectName) -> int | None:
-        """When the first record of this object is due to be read, in ms."""
-        due: int | None = await self.submit(lambda tx: tx.value("next_to_read", obj))
+    async def next_read_due(self) -> int | None:
+        """When the first record is due to be read from Salesforce, in ms, or None."""
+        due: int | None = await self.submit(lambda tx: tx.value("next_to_read"))
         return due
 
     async def finish(
@@ -144,11 +155,12 @@ class Store:
         now_ms: int,
         *,
         follow_ups: Sequence[Change] = (),
-        records: Sequence[Record] = (),
-    ) -> None:
-        """Write down what became of claimed entries, with the changes and records that follow from it."""
-        await self.submit(lambda tx: outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, records=records))
-        self.changed.set()
+        handovers: Sequence[HandOver] = (),
+    ) -> list[HandOver]:
+        """Write down what became of claimed entries, with what follows from it; returns the handovers that were refused."""
+        refused = await self.submit(lambda tx: outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers))
+        self.wake()
+        return refused
 
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""

@@ -1,0 +1,152 @@
+"""One batch to Marketo and what became of each of its records.
+
+items ──cut──▶ calls of ≤ 300 records and ≤ 1 MB ──▶ result or error per call ──judge──▶ a verdict for each item
+                              ▲                                │
+                              └── halved · bisected · reshaped ┘      only a changed request is sent again at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from store.model import Claimed
+from stream.errors import StreamError
+from stream.marketo.answers import RecordResult
+from stream.marketo.client import MOST_BODY_BYTES, record_bytes
+from stream.marketo.outcomes import Operation, Outcome, judge_error, judge_record
+from stream.plan import Remove, Upsert
+
+COMPANY_FIELDS = frozenset(
+    {"company", "site", "website", "mainPhone", "annualRevenue", "industry", "numberOfEmployees", "sicCode"}
+)
+
+Call = Callable[[Sequence[Mapping[str, Any]]], Awaitable[list[RecordResult]]]
+
+
+@dataclass(slots=True)
+class Item:
+    """A claimed entry on its way out, with the record that goes into the request."""
+
+    claimed: Claimed
+    plan: Upsert | Remove
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def entry_id(self) -> int:
+        """The outbox entry's number."""
+        return self.claimed.entry.entry_id
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one item: Marketo's result (acknowledged), or what to do about it."""
+
+    item: Item
+    result: RecordResult | None
+    outcome: Outcome | None
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Batch:
+    """How to send items of one kind. `reshape` is asked for another call when Marketo refuses the request's form (1011)."""
+
+    call: Call
+    operation: Operation
+    max_attempts: int
+    creates: bool = False
+    others_pass: Callable[[], bool] = lambda: False
+    reshape: Callable[[], Call | None] = lambda: None
+    most_records: int = 300
+
+    async def send(self, items: Sequence[Item]) -> list[Verdict]:
+        """Send all items, in as many calls as it takes. Raises nothing that Marketo or the network can cause."""
+        verdicts: list[Verdict] = []
+        for part in cut(items, self.most_records):
+            verdicts += await self.send_call(part)
+        return verdicts
+
+    async def send_call(self, items: Sequence[Item]) -> list[Verdict]:
+        """Send the items in one call, and in more where Marketo asks for smaller or other ones."""
+        try:
+            results = await self.call([item.body for item in items])
+        except StreamError as error:
+            return await self._refused(items, error)
+        verdicts = [self._judge(item, result) for item, result in zip(items, results, strict=True)]
+        lighter = [
+            verdict.item
+            for verdict in verdicts
+            if verdict.outcome is not None and verdict.outcome.action == "drop_company" and _without_company([verdict.item])
+        ]
+        if not lighter:
+            return verdicts
+        again = {verdict.item.entry_id: verdict for verdict in await self.send_call(lighter)}
+        return [again.get(verdict.item.entry_id, verdict) for verdict in verdicts]
+
+    def _judge(self, item: Item, result: RecordResult) -> Verdict:
+        if result.status != "skipped":
+            return Verdict(item, result, None)
+        outcome = judge_record(
+            result.code,
+            operation=self.operation,
+            attempt=item.claimed.entry.attempts + 1,
+            max_attempts=self.max_attempts,
+            others_pass=self.others_pass(),
+        )
+        return Verdict(item, result if outcome.action == "ack" else None, outcome, result.message)
+
+    async def _refused(self, items: Sequence[Item], error: StreamError) -> list[Verdict]:
+        alone = len(items) == 1
+        outcome = judge_error(
+            error,
+            batch=len(items),
+            operation=self.operation,
+            attempt=items[0].claimed.entry.attempts + 1 if alone else max(item.claimed.entry.tries for item in items),
+            max_attempts=self.max_attempts,
+            creates=self.creates,
+            others_pass=self.others_pass(),
+        )
+        if outcome.action in {"bisect", "halve"} and not alone:
+            middle = len(items) // 2
+            return await self.send_call(items[:middle]) + await self.send_call(items[middle:])
+        reshaped = self._reshaped(items, outcome)
+        if reshaped is not None:
+            return await reshaped.send_call(items)
+        answer = RecordResult("deleted") if outcome.action == "ack" else None
+        return [Verdict(item, answer, outcome) for item in items]
+
+    def _reshaped(self, items: Sequence[Item], outcome: Outcome) -> Batch | None:
+        """The same items in another form, where the form was refused and there is another."""
+        if outcome.action == "drop_company":
+            return self if _without_company(items) else None
+        if outcome.action == "fall_back":
+            other = self.reshape()
+            return replace(self, call=other, reshape=lambda: None) if other is not None else None
+        return None
+
+
+def _without_company(items: Sequence[Item]) -> bool:
+    """Take the company fields out of the items; False where there were none."""
+    dropped = False
+    for item in items:
+        for name in COMPANY_FIELDS & item.body.keys():
+            del item.body[name]
+            dropped = True
+    return dropped
+
+
+def cut(items: Sequence[Item], most_records: int) -> Iterator[list[Item]]:
+    """The items in calls of at most so many records and Marketo's 1 MB; one that is larger alone goes alone."""
+    part: list[Item] = []
+    size = 1000
+    for item in items:
+        grown = record_bytes(item.body)
+        if part and (len(part) >= most_records or size + grown > MOST_BODY_BYTES):
+            yield part
+            part, size = [], 1000
+        part.append(item)
+        size += grown
+    if part:
+        yield part

@@ -1,0 +1,180 @@
+"""The delivery loop: ready entries to Marketo, parents before children, deletes the other way round.
+
+outbox ──claim──▶ batch (full, or lingered) ──dispatch──▶ acknowledged · later · dead
+          ▲                                                   │
+          └── woken by new work, a finished batch, a due time ┘     paused while Marketo cannot take anything
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from store.model import Claimed, Kind, ObjectName
+from store.store import Store
+from stream.clock import Clock, wait_for_event
+from stream.dispatch import Dispatch
+from stream.mapping import ObjectMapping
+from stream.marketo.outcomes import Outcome as Judgement
+from stream.retry import Backoff
+from stream.settle import Settled
+
+log = structlog.get_logger(__name__)
+
+LEVELS: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
+ORDER: tuple[tuple[ObjectName, Kind], ...] = (
+    *((obj, "upsert") for obj in LEVELS),
+    *((obj, "delete") for obj in reversed(LEVELS)),
+)
+FRESHNESS_SECONDS = 300.0
+PROBE_SECONDS_MOST = {"probe": 300.0, "reset": 900.0, "": 60.0}
+LOOK_SECONDS = 5.0  # another process (dead retry) may have put entries back
+
+
+@dataclass(slots=True)
+class Pause:
+    """Why nothing is sent, since when, and when one batch is sent to find out whether it still is so."""
+
+    code: str = ""
+    cause: str = ""
+    cure: str = ""
+    since: float = 0.0
+    until: float = 0.0
+    probes: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether the flow is paused."""
+        return bool(self.code)
+
+
+@dataclass(slots=True)
+class Freshness:
+    """Seconds from commit in Salesforce to acceptance by Marketo, over the last five minutes."""
+
+    lags: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=50_000))
+
+    def add(self, commits_ms: Sequence[int], now: float) -> None:
+        """Some changes were accepted just now."""
+        self.lags.extend((now, max(now - commit_ms / 1000, 0.0)) for commit_ms in commits_ms)
+
+    def percentiles(self, now: float) -> dict[str, float | None]:
+        """p50 and p99 in seconds; None where nothing was delivered lately."""
+        while self.lags and self.lags[0][0] < now - FRESHNESS_SECONDS:
+            self.lags.popleft()
+        ordered = sorted(lag for _, lag in self.lags)
+        if not ordered:
+            return {"p50": None, "p99": None}
+        return {"p50": ordered[len(ordered) // 2], "p99": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]}
+
+
+@dataclass(slots=True)
+class Deliver:
+    """The loop. `mappings` comes once Marketo has described its objects."""
+
+    store: Store
+    dispatch: Dispatch
+    clock: Clock
+    concurrency: int
+    batch_size: int
+    linger_seconds: float
+    load_mappings: Callable[[], Awaitable[Mapping[ObjectName, ObjectMapping]]]
+    pause: Pause = field(default_factory=Pause)
+    freshness: Freshness = field(default_factory=Freshness)
+    accepted: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _mappings: Mapping[ObjectName, ObjectMapping] = field(default_factory=dict)
+    _draining: bool = False
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Deliver until `drain()`; an unexpected error in a batch ends the loop, and with it the daemon."""
+        self._wake = self.store.listen()
+        self._mappings = await self.load_mappings()
+        async with asyncio.TaskGroup() as group:
+            while not self._draining:
+                self._wake.clear()
+                await self._start_batches(group)
+                await wait_for_event(self._wake, self.clock, await self._wait_seconds())
+
+    def drain(self) -> None:
+        """Start nothing new; `run()` ends when what is in flight is finished."""
+        self._draining = True
+        self._wake.set()
+
+    def _slots(self) -> int:
+        if self._draining:
+            return 0
+        if not self.pause:
+            return self.concurrency - len(self._tasks)
+        probing = self.clock.monotonic() >= self.pause.until
+        return 1 if probing and not self._tasks else 0
+
+    async def _start_batches(self, group: asyncio.TaskGroup) -> None:
+        for obj, kind in ORDER:
+            while self._slots() > 0:
+                claimed = await self.store.claim(
+                    obj, kind, most=self.batch_size, now_ms=self._now_ms(), linger_ms=int(self.linger_seconds * 1000)
+                )
+                if not claimed:
+                    break
+                task = group.create_task(self._deliver(obj, claimed), name=f"deliver {obj}")
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+
+    async def _deliver(self, obj: ObjectName, claimed: Sequence[Claimed]) -> None:
+        started = self.clock.monotonic()
+        settled = await self.dispatch.deliver(obj, claimed, self._mappings[obj])
+        self.accepted += settled.accepted
+        self.freshness.add(settled.commits_ms, self.clock.now())
+        for dead in settled.dead:
+            log.error("dead_letter", object=dead.key[0], id=dead.key[1], code=dead.code, cause=dead.cause, cure=dead.cure)
+        if settled.accepted:
+            log.info(
+                "batch_delivered",
+                object=obj,
+                records=settled.accepted,
+                not_accepted=len(claimed) - settled.accepted,
+                wait_seconds=round(self.clock.monotonic() - started, 3),
+            )
+        self._note_pause(settled)
+
+    def _note_pause(self, settled: Settled) -> None:
+        if settled.pause is not None:
+            self._pause(settled.pause)
+        elif settled.accepted and self.pause:
+            log.info("deliver_resumed", after_seconds=round(self.clock.monotonic() - self.pause.since, 1), code=self.pause.code)
+            self.pause = Pause()
+
+    def _pause(self, judgement: Judgement) -> None:
+        """Hold the flow, and say so once; the next batch after the wait is the probe that finds out."""
+        now = self.clock.monotonic()
+        probes = self.pause.probes + 1
+        most = PROBE_SECONDS_MOST[judgement.pause_until or ""]
+        wait_seconds = min(judgement.wait_seconds or most, Backoff(1.0, most).wait_seconds(probes))
+        if self.pause.code != judgement.code:
+            log.error("deliver_paused", code=judgement.code, cause=judgement.cause, cure=judgement.cure)
+        since = self.pause.since if self.pause else now
+        self.pause = Pause(judgement.code, judgement.cause, judgement.cure, since, now + wait_seconds, probes)
+
+    async def _wait_seconds(self) -> float:
+        """How long nothing can become due, unless somebody wakes the loop."""
+        if self.pause:
+            return max(min(self.pause.until - self.clock.monotonic(), LOOK_SECONDS), 0.05) if not self._tasks else LOOK_SECONDS
+        if len(self._tasks) >= self.concurrency:
+            return LOOK_SECONDS
+        due = await self.store.next_due()
+        if due is None:
+            return LOOK_SECONDS
+        return max(min((due - self._now_ms()) / 1000 + self.linger_seconds, LOOK_SECONDS), 0.005)
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now() * 1000)
+

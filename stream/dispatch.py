@@ -1,0 +1,220 @@
+"""One claimed batch, from its plan to what became of every entry in it.
+
+claimed ──plan──▶ items ──▶ rounds that share no person or role ──▶ send ──▶ verdicts ──settle──▶ store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from store.model import PEOPLE, Ack, Change, Claimed, Dead, HandOver, ObjectName, Record, Retry
+from store.store import Store
+from stream import people
+from stream.batch import Batch, Item, Verdict
+from stream.clock import Clock
+from stream.exclusion import Exclusion, rounds
+from stream.mapping import ObjectMapping
+from stream.marketo.client import MarketoClient, MarketoObject
+from stream.marketo.outcomes import Operation
+from stream.people_calls import PeopleCalls
+from stream.plan import Converted, Done, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
+from stream.settle import Settled, Waits, back, settle
+
+log = structlog.get_logger(__name__)
+
+MARKETO_OBJECT: Mapping[ObjectName, MarketoObject] = {
+    "User": "salespersons",
+    "Account": "companies",
+    "Contact": "leads",
+    "Lead": "leads",
+    "Opportunity": "opportunities",
+    "OpportunityContactRole": "opportunities/roles",
+}
+
+PROOF_SECONDS = 300.0  # how fresh an accepted record must be to prove that Marketo itself is well
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """Sends batches; what it needs of the settings is given once."""
+
+    store: Store
+    marketo: MarketoClient
+    people_calls: PeopleCalls
+    rules: Rules
+    waits: Waits
+    clock: Clock
+    max_attempts: int
+    batch_size: int
+    exclusion: Exclusion = field(default_factory=Exclusion)
+    accepted_at: float = float("-inf")
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(self.clock.now() * 1000)
+
+    def others_pass(self) -> bool:
+        """Whether Marketo accepted anything lately: then what it refuses alone is that record's fault."""
+        return self.clock.monotonic() - self.accepted_at < PROOF_SECONDS
+
+    async def deliver(self, obj: ObjectName, claimed: Sequence[Claimed], mapping: ObjectMapping) -> Settled:
+        """Send a claimed batch and write down what became of each entry; returns the sum of it."""
+        settled = Settled()
+        items: list[Item] = []
+        for each in claimed:
+            planned = plan(each, mapping, self.rules)
+            if isinstance(planned, Upsert | Remove):
+                items.append(_item(each, planned))
+            elif isinstance(planned, Converted):
+                await self._convert(each, planned, settled)
+            else:
+                await self._without_calls(each, planned, settled)
+        if obj in PEOPLE:
+            items.sort(key=lambda item: people.order_of(item.claimed.record))
+        for members in rounds(items, _keys_of):
+            async with self.exclusion.hold(key for item in members for key in _keys_of(item)) as held:
+                await self._round(obj, members, held, settled)
+                await self._write(settled)
+        await self._write(settled)
+        return settled
+
+    async def _write(self, settled: Settled) -> None:
+        """Commit what has become of entries so far: other batches may touch the same people only when the store knows."""
+        if not (settled.outcomes or settled.follow_ups or settled.handovers):
+            return
+        outcomes, follow_ups, handovers = settled.outcomes, settled.follow_ups, settled.handovers
+        settled.outcomes, settled.follow_ups, settled.handovers = [], [], []
+        refused = await self.store.finish(outcomes, self.now_ms(), follow_ups=follow_ups, handovers=handovers)
+        for each in refused:
+            log.warning("conversion_left_two_people", lead=each.lead_id, contact=each.contact_id, marketo_id=each.marketo_id)
+
+    async def _convert(self, claimed: Claimed, planned: Converted, settled: Settled) -> None:
+        """The lead's person goes to the contact, unless a batch is creating one for it just now: then after that."""
+        entry, record = claimed.entry, claimed.record
+        keys = {f"ext:{record.record_id}", f"ext:{planned.contact_id}"}
+        if record.marketo_id:
+            keys.add(f"id:{record.marketo_id}")
+        async with self.exclusion.hold(keys):
+            settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True))
+            settled.handovers.append(HandOver(entry.record_id, planned.contact_id, record.marketo_id))
+            await self._write(settled)
+        log.info("lead_converted", lead=entry.record_id, contact=planned.contact_id, marketo_id=record.marketo_id)
+
+    async def _without_calls(self, claimed: Claimed, planned: Plan, settled: Settled) -> None:
+        """Entries whose outcome is clear without Marketo."""
+        entry = claimed.entry
+        if isinstance(planned, Reread):
+            settled.add(Retry(entry.entry_id, entry.key, self.now_ms(), read=planned.why))
+        elif isinstance(planned, Refuse):
+            settled.add(Dead(entry.entry_id, entry.key, planned.code, planned.cause, planned.cure))
+        elif isinstance(planned, Done):
+            settled.add(Ack(entry.entry_id, entry.key, state=planned.state))
+            log.debug("nothing_to_send", object=entry.object, id=entry.record_id, why=planned.why)
+            if planned.state == "deleted" and entry.object in PEOPLE:
+                await self._pass_on(claimed.record, settled)
+
+    async def _pass_on(self, record: Record, settled: Settled) -> bool:
+        """Where another living record shares the person of one that is gone, that one carries it now; False where none does."""
+        if record.marketo_id is None:
+            return False
+        sharers = (await self.store.sharers([record.marketo_id])).get(record.marketo_id, [])
+        others = sorted((other for other in sharers if other.key != record.key), key=people.order_of)
+        if others:
+            heir = others[0]
+            settled.follow_ups.append(
+                Change(heir.object, heir.record_id, read="carries the Marketo person it shared from now on")
+            )
+        return bool(others)
+
+    async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled) -> None:
+        if settled.pause is not None:
+            for item in items:
+                settled.add(back(item, self.now_ms()))
+            return
+        removals = [item for item in items if isinstance(item.plan, Remove)]
+        upserts = [item for item in items if isinstance(item.plan, Upsert)]
+        if removals:
+            self._settle(await self._remove(obj, removals, settled), settled)
+        if upserts and obj in PEOPLE:
+            self._settle(await self.people_calls.send(upserts, held, settled, self.now_ms()), settled)
+        elif upserts and obj == "OpportunityContactRole":
+            self._settle(await self._roles(upserts), settled)
+        elif upserts:
+            self._settle(await self._batch(obj, "upsert").send(upserts), settled)
+
+    def _settle(self, verdicts: Sequence[Verdict], settled: Settled) -> None:
+        if any(verdict.result is not None for verdict in verdicts):
+            self.accepted_at = self.clock.monotonic()
+        settle(verdicts, settled, self.waits, self.now_ms())
+
+    def _batch(self, obj: ObjectName, operation: Operation) -> Batch:
+        target = MARKETO_OBJECT[obj]
+        return Batch(
+            (lambda records: self.marketo.sync(target, records))
+            if operation == "upsert"
+            else (lambda keys: self.marketo.delete(target, keys)),
+            operation,
+            self.max_attempts,
+            others_pass=self.others_pass,
+            most_records=self.batch_size,
+        )
+
+    async def _remove(self, obj: ObjectName, items: Sequence[Item], settled: Settled) -> list[Verdict]:
+        """Delete, unless other living records stand behind the same person or role."""
+        alone: list[Item] = []
+        for item in items:
+            record = item.claimed.record
+            if obj in PEOPLE and await self._pass_on(record, settled):
+                settled.add(Ack(item.entry_id, record.key, state="deleted", forget_marketo_id=True))
+            elif record.sent_key and await self.store.sharing_role(record.sent_key, record.record_id):
+                settled.add(Ack(item.entry_id, record.key, state="deleted"))
+            else:
+                alone.append(item)
+        return await self._batch(obj, "delete").send(alone) if alone else []
+
+    async def _roles(self, items: Sequence[Item]) -> list[Verdict]:
+        """Upsert the roles; where a role's key is another now, the old one goes once the new one is there."""
+        verdicts = await self._batch("OpportunityContactRole", "upsert").send(items)
+        stale: dict[int, Item] = {}
+        for verdict in verdicts:
+            planned = verdict.item.plan
+            if verdict.result is None or not isinstance(planned, Upsert) or not planned.stale_key:
+                continue
+            if not await self.store.sharing_role(planned.stale_key, verdict.item.claimed.record.record_id):
+                key = role_key(planned.stale_key)
+                stale[verdict.item.entry_id] = Item(verdict.item.claimed, Remove(key), key)
+        gone = {
+            each.item.entry_id: each for each in await self._batch("OpportunityContactRole", "delete").send(list(stale.values()))
+        }
+        return [_both(verdict, gone.get(verdict.item.entry_id)) for verdict in verdicts]
+
+
+def _both(upsert: Verdict, removal: Verdict | None) -> Verdict:
+    """A changed role counts as done when both its calls are; a removal that failed sends the entry back to do both again."""
+    if removal is None or removal.result is not None:
+        return upsert
+    return Verdict(upsert.item, None, removal.outcome, removal.message)
+
+
+def _item(claimed: Claimed, planned: Upsert | Remove) -> Item:
+    if isinstance(planned, Remove):
+        return Item(claimed, planned, dict(planned.key))
+    if planned.shortened:
+        log.info("value_shortened", object=claimed.entry.object, id=claimed.entry.record_id, fields=list(planned.shortened))
+    return Item(claimed, planned, dict(planned.fields))
+
+
+def _keys_of(item: Item) -> set[str]:
+    """What no other batch may touch while this item is under way."""
+    record = item.claimed.record
+    if record.object in PEOPLE:
+        return people.keys_of(item)
+    keys = {f"ext:{record.record_id}"}
+    if isinstance(item.plan, Upsert):
+        keys |= {f"role:{key}" for key in (item.plan.key, item.plan.stale_key) if key}
+    elif record.sent_key:
+        keys.add(f"role:{record.sent_key}")
+    return keys

@@ -1,0 +1,265 @@
+"""Leads and contacts to Marketo people: found before they are created, shared by rule, never created twice.
+
+    known Marketo id ───────────────────────────────────────────────▶ update by id
+    else by externalPersonId ── found ──────────────────────────────▶ update by id
+    else (contact) the lead it was converted from ── has a person ──▶ update by id
+    else by email ── one, and free ─────────────────────────────────▶ adopt: update by id
+                  ├─ one, of another living record ─────────────────▶ share: the first of both carries it
+                  └─ several ───────────────────────────────────────▶ dead letter
+    else ───────────────────────────────────────────────────────────▶ create
+
+Source: facts on leads in Adobe's "Leads" and "Sales Insight for Non-Native Salesforce Integrations". Whoever calls holds the
+exclusion keys of all items, so that no other request can create or change the same people meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import structlog
+
+from store.model import Change, Key, ObjectName, Record
+from store.scores import primary_order
+from stream.batch import Item
+from stream.errors import StreamError
+from stream.ids import widen
+from stream.plan import Refuse, Upsert
+
+log = structlog.get_logger(__name__)
+
+FIELDS = ("id", "externalPersonId", "email")
+
+
+class LeadSearch(Protocol):
+    """What is asked of Marketo."""
+
+    async def find(
+        self, obj: Literal["leads"], filter_type: str, values: Sequence[str], fields: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Leads by the values of one field."""
+        ...
+
+
+class Known(Protocol):
+    """What is asked of the store."""
+
+    async def records(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """Known records."""
+        ...
+
+    async def sharers(self, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
+        """Living people behind Marketo ids."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """What Salesforce says of a person: `converted_to` where a lead has become this contact."""
+
+    key: Key
+    created: str | None
+    converted_to: str | None = None
+
+
+class LookupFailed(StreamError):
+    """Salesforce could not be asked what must be known before a person is created; Marketo is not to blame."""
+
+    heals_itself = True
+
+
+class People(Protocol):
+    """What is asked of Salesforce. Its errors come as LookupFailed."""
+
+    async def living(self, keys: Sequence[Key]) -> dict[Key, Living]:
+        """Those of the people that exist in Salesforce."""
+        ...
+
+    async def converted_from(self, contact_ids: Sequence[str]) -> dict[str, str]:
+        """Contact id → the lead that was converted into it."""
+        ...
+
+
+@dataclass(slots=True)
+class Resolution:
+    """Where the items of one round go. `carried` are shared people whose fields another record sends."""
+
+    update: list[Item] = field(default_factory=list)
+    create: list[Item] = field(default_factory=list)
+    duplicate: list[Item] = field(default_factory=list)
+    carried: list[tuple[Item, str]] = field(default_factory=list)
+    deferred: list[tuple[Item, str]] = field(default_factory=list)
+    refused: list[tuple[Item, Refuse]] = field(default_factory=list)
+    follow_ups: list[Change] = field(default_factory=list)
+
+
+def person_object(record_id: str) -> ObjectName | None:
+    """Contact or Lead by the id's prefix."""
+    return {"003": "Contact", "00Q": "Lead"}.get(record_id[:3])  # type: ignore[return-value] # the two literals
+
+
+def email_of(item: Item) -> str:
+    """The email an item would send, as Marketo compares it."""
+    email = item.plan.fields.get("email") if isinstance(item.plan, Upsert) else None
+    return email.strip().lower() if isinstance(email, str) else ""
+
+
+def keys_of(item: Item) -> set[str]:
+    """What no other batch may touch while this item is under way."""
+    record = item.claimed.record
+    keys = {f"ext:{record.record_id}"}
+    if record.marketo_id:
+        keys.add(f"id:{record.marketo_id}")
+    if email_of(item):
+        keys.add(f"email:{email_of(item)}")
+    return keys
+
+
+def order_of(record: Record) -> tuple[int, str, str]:
+    """Who carries a shared person: the lowest."""
+    return primary_order(record.object, record.created, record.record_id)
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Finds out, for each item, whether its person exists in Marketo."""
+
+    marketo: LeadSearch
+    store: Known
+    salesforce: People
+    share: bool
+
+    async def resolve(self, items: Sequence[Item]) -> Resolution:
+        """Where each item goes. Raises what Marketo, Salesforce or the network answer with; nothing has been changed then."""
+        resolution = Resolution()
+        ids = {item.entry_id: item.claimed.record.marketo_id for item in items}
+        unknown = [item for item in items if ids[item.entry_id] is None]
+        unknown = await self._by_external_id(unknown, ids, resolution)
+        unknown = await self._by_conversion(unknown, ids)
+        unknown = await self._by_email(unknown, ids, resolution)
+        resolution.create += unknown
+        found = [(item, marketo_id) for item in items if (marketo_id := ids[item.entry_id]) is not None]
+        await self._share(found, resolution)
+        return resolution
+
+    async def _by_external_id(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
+        wanted = [item.claimed.record.record_id for item in items]
+        found = _group(await self.marketo.find("leads", "externalPersonId", wanted, FIELDS) if wanted else [], "externalPersonId")
+        rest: list[Item] = []
+        for item in items:
+            candidates = found.get(item.claimed.record.record_id.lower(), [])
+            if not candidates:
+                rest.append(item)
+            elif len(candidates) == 1:
+                ids[item.entry_id] = str(candidates[0]["id"])
+            else:
+                resolution.refused.append((item, _several(candidates, "externalPersonId")))
+        return rest
+
+    async def _by_conversion(self, items: list[Item], ids: dict[int, str | None]) -> list[Item]:
+        """A contact that a lead was converted into takes over the lead's person."""
+        contacts = [item.claimed.record.record_id for item in items if item.claimed.record.object == "Contact"]
+        leads = await self.salesforce.converted_from(contacts) if contacts else {}
+        if not leads:
+            return items
+        known = await self.store.records([("Lead", lead) for lead in leads.values()])
+        by_lead = {key[1]: record.marketo_id for key, record in known.items() if record.marketo_id}
+        asked = [lead for lead in leads.values() if lead not in by_lead]
+        for row in await self.marketo.find("leads", "externalPersonId", asked, FIELDS) if asked else []:
+            by_lead.setdefault(str(row.get("externalPersonId") or ""), str(row["id"]))
+        rest: list[Item] = []
+        for item in items:
+            marketo_id = by_lead.get(leads.get(item.claimed.record.record_id, ""))
+            if marketo_id is None:
+                rest.append(item)
+            else:
+                ids[item.entry_id] = marketo_id
+        return rest
+
+    async def _by_email(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
+        emails = [email for item in items if (email := email_of(item))]
+        found = _group(await self.marketo.find("leads", "email", emails, FIELDS) if emails else [], "email")
+        carriers = await self._carriers(found, {item.claimed.record.record_id for item in items})
+        rest: list[Item] = []
+        for item in items:
+            candidates = found.get(email_of(item), [])
+            taken = [row for row in candidates if str(row.get("externalPersonId") or "") in carriers]
+            free = [row for row in candidates if row not in taken]
+            if not candidates:
+                rest.append(item)
+            elif not self.share and not free:
+                resolution.duplicate.append(item)
+            elif len(candidates) == 1 or (not self.share and len(free) == 1):
+                chosen = (free or taken)[0]
+                ids[item.entry_id] = str(chosen["id"])
+                self._ask_for_carrier(chosen, carriers, resolution)
+            else:
+                resolution.refused.append((item, _several(candidates, "email")))
+        return rest
+
+    async def _carriers(self, found: Mapping[str, list[dict[str, Any]]], own: Collection[str]) -> dict[str, tuple[Key, bool]]:
+        """The living records whose ids the candidates carry, and whether the store knows them."""
+        named: dict[str, Key] = {}
+        for row in (row for rows in found.values() for row in rows):
+            carried = str(row.get("externalPersonId") or "")
+            obj = person_object(carried)
+            if obj is not None and _is_id(carried) and carried not in own:
+                named[carried] = (obj, widen(carried))
+        records = await self.store.records(list(named.values())) if named else {}
+        sure = {key for key, record in records.items() if record.state == "synced"}
+        gone = {key for key, record in records.items() if record.state in {"deleted", "converted"}}
+        asked = [key for key in named.values() if key not in sure and key not in gone]
+        living = await self.salesforce.living(asked) if asked else {}
+        alive = sure | {key for key, person in living.items() if person.converted_to is None}
+        return {carried: (key, key in records) for carried, key in named.items() if key in alive}
+
+    @staticmethod
+    def _ask_for_carrier(row: Mapping[str, Any], carriers: Mapping[str, tuple[Key, bool]], resolution: Resolution) -> None:
+        """A living record that carries the person and that nobody here has seen is read, so that both are ordered by rule."""
+        key, seen = carriers.get(str(row.get("externalPersonId") or ""), (None, True))
+        if key is not None and not seen:
+            resolution.follow_ups.append(Change(key[0], key[1], read="shares a Marketo person"))
+
+    async def _share(self, found: Sequence[tuple[Item, str]], resolution: Resolution) -> None:
+        """Of the living records behind one Marketo person, only the first by rule sends its fields."""
+        others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
+        taken: set[str] = set()
+        for item, marketo_id in sorted(found, key=lambda each: order_of(each[0].claimed.record)):
+            record = item.claimed.record
+            first = min(
+                (order_of(other) for other in others.get(marketo_id, []) if other.key != record.key), default=order_of(record)
+            )
+            if marketo_id in taken:
+                resolution.deferred.append((item, "another record of the same Marketo person goes first"))
+            elif order_of(record) > first:
+                resolution.carried.append((item, marketo_id))
+            else:
+                taken.add(marketo_id)
+                item.body["id"] = int(marketo_id)
+                resolution.update.append(item)
+
+
+def _group(rows: Sequence[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if "id" in row:
+            grouped.setdefault(str(row.get(name) or "").strip().lower(), []).append(row)
+    return grouped
+
+
+def _is_id(text: str) -> bool:
+    try:
+        widen(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _several(candidates: Sequence[Mapping[str, Any]], name: str) -> Refuse:
+    ids = ", ".join(str(row["id"]) for row in candidates[:10])
+    return Refuse(
+        "1007",
+        f"several people in Marketo have this record's {name}: leads {ids}",
+        "merge them in Marketo (or set the right one's externalPersonId), then retry this entry",
+    )

@@ -1,0 +1,131 @@
+"""One round of leads and contacts: resolved, then updated by id, created, or acknowledged as carried by another record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from store.model import Ack, Dead
+from store.store import Store
+from stream import people
+from stream.batch import Batch, Call, Item, Verdict
+from stream.errors import StreamError
+from stream.exclusion import Exclusion
+from stream.marketo.answers import RecordResult
+from stream.marketo.client import MarketoClient
+from stream.marketo.outcomes import judge_error
+from stream.people import LookupFailed, Resolution, Resolver
+from stream.settle import Settled, back
+
+log = structlog.get_logger(__name__)
+
+DEFER_MS = 1000
+
+
+@dataclass(slots=True)
+class PeopleCalls:
+    """How people are sent. `searchable`: what the lead describe names as lookup fields."""
+
+    store: Store
+    marketo: MarketoClient
+    resolver: Resolver
+    exclusion: Exclusion
+    max_attempts: int
+    batch_size: int
+    partition: str
+    others_pass: Callable[[], bool]
+    external_id_lookup: bool = False
+
+    async def send(self, items: Sequence[Item], held: set[str], settled: Settled, now_ms: int) -> list[Verdict]:
+        """Send one round whose keys are held; what needs no call is settled at once, the verdicts on the rest are returned."""
+        await self._refresh(items)
+        try:
+            resolution = await self.resolver.resolve(items)
+        except LookupFailed as error:
+            log.warning("lookup_failed", error=str(error), records=len(items))
+            for item in items:
+                settled.add(back(item, now_ms + DEFER_MS * 10, cause=error.message))
+            return []
+        except StreamError as error:
+            return await self._unresolved(items, error, held, settled, now_ms=now_ms)
+        settled.follow_ups += resolution.follow_ups
+        self._without_calls(resolution, settled, now_ms)
+        updates = self._free(resolution, held, settled, now_ms)
+        verdicts = await self._batch(self._update(), creates=False).send(updates) if updates else []
+        return verdicts + await self._create(resolution)
+
+    async def _refresh(self, items: Sequence[Item]) -> None:
+        """A person may have been found or handed over while this round waited for its turn."""
+        known = await self.store.records([item.claimed.record.key for item in items])
+        for item in items:
+            item.claimed.record.marketo_id = known[item.claimed.record.key].marketo_id
+
+    async def _unresolved(
+        self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, *, now_ms: int
+    ) -> list[Verdict]:
+        """Marketo refused the question: where one record's value is to blame, the others are asked for without it."""
+        attempt = max(item.claimed.entry.attempts for item in items) + 1
+        judgement = judge_error(error, batch=1, operation="upsert", attempt=attempt, max_attempts=self.max_attempts)
+        if judgement.counted and len(items) > 1:
+            middle = len(items) // 2
+            first = await self.send(items[:middle], held, settled, now_ms)
+            return first + await self.send(items[middle:], held, settled, now_ms)
+        return [Verdict(item, None, judgement) for item in items]
+
+    def _without_calls(self, resolution: Resolution, settled: Settled, now_ms: int) -> None:
+        for item, why in resolution.deferred:
+            settled.add(back(item, now_ms + DEFER_MS, cause=why))
+        for item, refuse in resolution.refused:
+            settled.add(Dead(item.entry_id, item.claimed.entry.key, refuse.code, refuse.cause, refuse.cure))
+        for item, marketo_id in resolution.carried:
+            settled.add(Ack(item.entry_id, item.claimed.entry.key, marketo_id=marketo_id))
+            log.info("person_shared", object=item.claimed.record.object, id=item.claimed.record.record_id, marketo_id=marketo_id)
+
+    def _free(self, resolution: Resolution, held: set[str], settled: Settled, now_ms: int) -> list[Item]:
+        """The updates whose Marketo person no other batch is at work on."""
+        free: list[Item] = []
+        for item in resolution.update:
+            key = f"id:{item.body['id']}"
+            if key in held or self.exclusion.extend(held, key):
+                free.append(item)
+            else:
+                settled.add(back(item, now_ms + DEFER_MS, cause="another change of the same Marketo person is under way"))
+        return free
+
+    async def _create(self, resolution: Resolution) -> list[Verdict]:
+        by_email = [item for item in resolution.create if people.email_of(item)]
+        without = [item for item in resolution.create if not people.email_of(item)]
+        verdicts: list[Verdict] = []
+        if by_email:
+            verdicts += await self._batch(self._new("createOnly", "email"), creates=True).send(by_email)
+        if resolution.duplicate:
+            verdicts += await self._batch(self._new("createDuplicate", "email"), creates=True).send(resolution.duplicate)
+        if without and self.external_id_lookup:
+            keyed = self._batch(self._new("createOrUpdate", "externalPersonId"), creates=True)
+            keyed.reshape = lambda: self._new("createDuplicate", "email")
+            verdicts += await keyed.send(without)
+        elif without:
+            verdicts += await self._batch(self._new("createDuplicate", "email"), creates=True).send(without)
+        return verdicts
+
+    def _batch(self, call: Call, *, creates: bool) -> Batch:
+        return Batch(
+            call, "upsert", self.max_attempts, creates=creates, others_pass=self.others_pass, most_records=self.batch_size
+        )
+
+    def _update(self) -> Call:
+        async def call(records: Sequence[Mapping[str, Any]]) -> list[RecordResult]:
+            return await self.marketo.sync("leads", records, action="updateOnly", lookup_field="id")
+
+        return call
+
+    def _new(self, action: Any, lookup_field: str) -> Call:
+        async def call(records: Sequence[Mapping[str, Any]]) -> list[RecordResult]:
+            return await self.marketo.sync(
+                "leads", records, action=action, lookup_field=lookup_field, partition=self.partition or None
+            )
+
+        return call

@@ -1,0 +1,117 @@
+"""Verdicts on items as outcomes of their entries. Pure: time comes in.
+
+Only a refusal of the record itself counts as an attempt; what stops the whole flow sends the entry back as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from store.model import PEOPLE, Ack, Change, Dead, HandOver, Outcome, Retry
+from stream.batch import Item, Verdict
+from stream.marketo.answers import RecordResult
+from stream.marketo.outcomes import Outcome as Judgement
+from stream.plan import Upsert
+from stream.retry import Backoff
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of a batch, as far as it is not written down yet. `pause`: why nothing more should be sent for now, if so."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    follow_ups: list[Change] = field(default_factory=list)
+    handovers: list[HandOver] = field(default_factory=list)
+    pause: Judgement | None = None
+    accepted: int = 0
+    commits_ms: list[int] = field(default_factory=list)
+    dead: list[Dead] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more entry is settled."""
+        self.outcomes.append(outcome)
+        if isinstance(outcome, Dead):
+            self.dead.append(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long entries wait: the backoff, and how long Marketo may still be at work on a create whose answer was lost."""
+
+    backoff: Backoff
+    settle_seconds: float
+
+
+def settle(verdicts: Sequence[Verdict], settled: Settled, waits: Waits, now_ms: int) -> None:
+    """Add the outcome of each verdict to `settled`."""
+    for verdict in verdicts:
+        if verdict.result is not None:
+            settled.add(_acknowledged(verdict.item, verdict.result))
+            settled.accepted += 1
+            if first := verdict.item.claimed.entry.pending.first_commit_ms:
+                settled.commits_ms.append(first)
+        elif verdict.outcome is not None:
+            if stops_flow(verdict.outcome):
+                settled.pause = verdict.outcome
+            settled.add(_refused(verdict, verdict.outcome, waits, now_ms))
+
+
+def stops_flow(judgement: Judgement) -> bool:
+    """Whether nothing can be sent at all: a pause, or no usable answer."""
+    return judgement.action == "pause" or judgement.code == "unreachable"
+
+
+def back(item: Item, due_ms: int, *, code: str = "", cause: str = "") -> Retry:
+    """The item's entry goes back as it was."""
+    return Retry(item.entry_id, item.claimed.entry.key, due_ms, code=code, cause=cause)
+
+
+def _acknowledged(item: Item, result: RecordResult) -> Ack:
+    entry, planned = item.claimed.entry, item.plan
+    if not isinstance(planned, Upsert):
+        return Ack(entry.entry_id, entry.key, state="deleted", forget_marketo_id=True)
+    if entry.pending.kind == "delete":
+        return Ack(entry.entry_id, entry.key, state="deleted")
+    known = str(item.body["id"]) if "id" in item.body else None
+    return Ack(
+        entry.entry_id,
+        entry.key,
+        marketo_id=known or result.marketo_id,
+        filled=planned.filled & item.body.keys(),
+        emptied=planned.emptied,
+        sent_key=planned.key or None,
+    )
+
+
+def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) -> Outcome:
+    entry = verdict.item.claimed.entry
+    if judgement.action in {"dead", "park"}:
+        return Dead(entry.entry_id, entry.key, judgement.code, _cause(verdict, judgement), judgement.cure)
+    wait_seconds = judgement.wait_seconds
+    if stops_flow(judgement):
+        wait_seconds = 0.0  # the flow itself waits
+    if wait_seconds is None:
+        wait_seconds = waits.backoff.wait_seconds(entry.tries)
+    lost_create = judgement.action == "resolve" and judgement.code == "unreachable"
+    if lost_create:
+        wait_seconds = waits.settle_seconds
+    gone = judgement.action == "resolve" and not lost_create and entry.object in PEOPLE and "id" in verdict.item.body
+    return Retry(
+        entry.entry_id,
+        entry.key,
+        now_ms + int(wait_seconds * 1000),
+        counted=judgement.counted,
+        code=judgement.code,
+        cause=judgement.cause,
+        forget_marketo_id=gone,
+        read="its Marketo person is gone: resolved again" if gone else "",
+        sync_owner=judgement.action == "sync_owner",
+    )
+
+
+def _cause(verdict: Verdict, judgement: Judgement) -> str:
+    """The cause in plain words, with the field's name where Marketo's message names one of those that were sent."""
+    named = [word for word in re.findall(r"\w+", verdict.message) if word in verdict.item.body]
+    return f"{judgement.cause}: {named[0]}" if named else judgement.cause
