@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ import orjson
 from stream.budget import DailyBudget
 from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
+from stream.salesforce.bounded import read_bounded, translated
 from stream.salesforce.rest_answers import (
     CallRefused,
     FieldDescribe,
@@ -64,7 +65,10 @@ class Token(Protocol):
 
 
 class SignIn(Protocol):
-    """Gives access tokens; `renew` is told which one was refused, so that several callers renew it once."""
+    """Gives access tokens; `renew` is told which one was refused, so that several callers renew it once.
+
+    Where it raises Unreachable, `sent` is False: the call that needed the token was not made.
+    """
 
     async def token(self) -> Token:
         """The current token."""
@@ -173,13 +177,11 @@ class SalesforceClient:
     ) -> Any:
         """The JSON of one call, repeated once with a new token where Salesforce refused the old one."""
         request = _Request(method, path, params, None if body is None else _dumps(body), {**self._headers, **(headers or {})})
-        async with _nothing_sent():
-            token = await self._sign_in.token()
+        token = await self._sign_in.token()
         try:
             return await self._send(request, token)
         except SessionRefused:
-            async with _nothing_sent():
-                token = await self._sign_in.renew(token)
+            token = await self._sign_in.renew(token)
         try:
             return await self._send(request, token)
         except SessionRefused as refused:
@@ -188,9 +190,9 @@ class SalesforceClient:
 
     async def _send(self, request: _Request, token: Token) -> Any:
         self._budget.take()
-        async with _translated(request.endpoint), self._begin(request, token) as response:
+        async with translated(request.endpoint), self._begin(request, token) as response:
             self._note_usage(response)
-            body = _loads(await _read_bounded(request.endpoint, response))
+            body = _loads(await read_bounded(response, MOST_ANSWER_BYTES, what=request.endpoint))
             if response.status not in {200, 201}:
                 raise refusal(request.endpoint, response.status, body)
         if body is None:
@@ -220,37 +222,6 @@ class SalesforceClient:
 def _at_most(most: int, values: Sequence[object]) -> None:
     if len(values) > most:
         raise ValueError(f"{len(values)} records in one call; at most {most}")
-
-
-@asynccontextmanager
-async def _nothing_sent() -> AsyncIterator[None]:
-    """An outage of the sign-in: the call that needed the token was not made."""
-    try:
-        yield
-    except Unreachable as error:
-        raise Unreachable(error.message, sent=False, hint=error.hint) from error
-
-
-@asynccontextmanager
-async def _translated(endpoint: str) -> AsyncIterator[None]:
-    """aiohttp's errors as Unreachable; `sent` is False only where connecting failed."""
-    try:
-        yield
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise Unreachable(f"{endpoint}: cannot connect ({type(error).__name__})", sent=False) from error
-    except TimeoutError as error:
-        raise Unreachable(f"{endpoint}: no answer in time") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise Unreachable(f"{endpoint}: the connection broke ({type(error).__name__})") from error
-
-
-async def _read_bounded(endpoint: str, response: aiohttp.ClientResponse) -> bytes:
-    whole = bytearray()
-    async for chunk in response.content.iter_chunked(65536):
-        whole += chunk
-        if len(whole) > MOST_ANSWER_BYTES:
-            raise Unreachable(f"{endpoint}: the answer is larger than {MOST_ANSWER_BYTES} bytes")
-    return bytes(whole)
 
 
 def _loads(text: bytes) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -18,6 +18,7 @@ from stream.clock import SystemClock
 from stream.errors import AuthRefused, BudgetSpent, DailyLimit, SalesforceError, Unreachable
 from stream.salesforce import rest
 from stream.salesforce.rest import CallRefused, SalesforceClient
+from stream.salesforce.sign_in import SignIn
 from stream.salesforce.soql import in_chunks, in_list, quote, select
 
 CLOCK = SystemClock()
@@ -37,12 +38,9 @@ class ScriptedSignIn:
 
     salesforce: SimulatedSalesforce
     renewals: int = 0
-    failures: list[Exception] = field(default_factory=list)
     current: FixedToken | None = None
 
     async def token(self) -> FixedToken:
-        if self.failures:
-            raise self.failures.pop(0)
         if self.current is None:
             self.current = self._issue()
         return self.current
@@ -65,6 +63,17 @@ class Edge:
     salesforce: SimulatedSalesforce
     sign_in: ScriptedSignIn
     budget: DailyBudget
+    session: aiohttp.ClientSession
+
+    def client_of(self, sign_in: rest.SignIn, total_seconds: float = 30.0) -> SalesforceClient:
+        more: Any = {"budget": self.budget, "clock": CLOCK, "total_seconds": total_seconds}
+        return SalesforceClient(sign_in, self.session, api_version="62.0", client_name="msi-stream", **more)
+
+    def credentials(self, flow: str) -> dict[str, Any]:
+        org = self.salesforce.sign_in
+        names = ("client_id", "client_secret", "private_key", "username", "password", "refresh_token")
+        given: dict[str, Any] = {name: getattr(org, name) for name in names}
+        return given | {"flow": flow, "login_url": self.salesforce.base_url, "session": self.session, "clock": CLOCK}
 
     def fail(self, fault: Fault) -> Fault:
         return self.salesforce.faults.add(fault)
@@ -80,10 +89,8 @@ class Edge:
 async def edge() -> AsyncIterator[Edge]:
     async with SimulatedSalesforce() as salesforce, aiohttp.ClientSession() as session:
         sign_in, budget = ScriptedSignIn(salesforce), DailyBudget("Salesforce calls", 1000, CLOCK.now)
-        client = SalesforceClient(
-            sign_in, session, api_version="62.0", client_name="msi-stream", budget=budget, clock=CLOCK, total_seconds=30.0
-        )
-        yield Edge(client, salesforce, sign_in, budget)
+        client = SalesforceClient(sign_in, session, api_version="62.0", client_name="msi-stream", budget=budget, clock=CLOCK)
+        yield Edge(client, salesforce, sign_in, budget, session)
 
 
 async def all_rows(pages: AsyncIterator[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -383,22 +390,28 @@ class TestFailures:
         assert token.access_token not in str(closed.value)
 
     async def test_an_answer_that_never_comes_ends_in_time(self, edge: Edge) -> None:
-        async with aiohttp.ClientSession() as session:
-            client = SalesforceClient(
-                edge.sign_in, session, api_version="62.0", client_name="x", budget=edge.budget, clock=CLOCK, total_seconds=0.2
-            )
-            edge.fail(Fault("hang", path=ANY_CALL))
-            with pytest.raises(Unreachable, match="no answer in time") as late:
-                await client.limits()
-            assert late.value.sent
-            edge.salesforce.faults.clear()
+        edge.fail(Fault("hang", path=ANY_CALL))
+        with pytest.raises(Unreachable, match="no answer in time") as late:
+            await edge.client_of(edge.sign_in, total_seconds=0.2).limits()
+        assert late.value.sent
 
     async def test_an_outage_of_the_sign_in_sent_nothing(self, edge: Edge) -> None:
-        edge.sign_in.failures.append(Unreachable("the sign-in timed out"))
+        sign_in = SignIn(**edge.credentials("jwt"))
+        edge.fail(Fault("respond", path="/oauth2/token", status=503))
         with pytest.raises(Unreachable) as out:
-            await edge.client.limits()
+            await edge.client_of(sign_in).limits()
         assert not out.value.sent
         assert edge.budget.used == 0
+
+    @pytest.mark.parametrize("flow", ["jwt", "client_credentials", "refresh_token", "password"])
+    async def test_callers_at_the_same_time_renew_an_expired_token_once(self, edge: Edge, flow: str) -> None:
+        ids = edge.contacts(5)
+        client = edge.client_of(SignIn(**edge.credentials(flow)))
+        await client.limits()
+        edge.salesforce.sign_in.revoke_tokens()
+        found = await asyncio.gather(*(client.read("Contact", [one], ["Id"]) for one in ids))
+        assert [record for [record] in found] == [{"Id": one} for one in ids]
+        assert edge.salesforce.sign_in.issued == 2
 
     async def test_an_expired_token_is_renewed_once_and_the_call_repeated(self, edge: Edge) -> None:
         await edge.client.limits()
