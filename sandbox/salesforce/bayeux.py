@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from sandbox.faults import cut
 from sandbox.salesforce.bayeux_session import ALL_CHANGES, Session, Subscription
 from sandbox.salesforce.oauth import SignIn
 from sandbox.salesforce.org import Org
@@ -52,6 +53,8 @@ class Bayeux:
         self._rng = random.Random(seed)
         self._sessions: dict[str, Session] = {}
         self._stir = asyncio.Event()
+        self._held = 0
+        self._arrival = asyncio.Event()
         self._ends: list[Callable[[], None]] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -97,6 +100,11 @@ class Bayeux:
         """All messages that answers carried, over all sessions that ever were."""
         return sum(self.delivered.values())
 
+    async def held(self, count: int = 1) -> None:
+        """Wait until at least so many connects are held open."""
+        while self._held < count:
+            await self._arrival.wait()
+
     def drop_sessions(self) -> None:
         """Forget every client id: the next request of each is 403::Unknown client."""
         self._sessions.clear()
@@ -130,6 +138,8 @@ class Bayeux:
         answers: list[bytes] = []
         for message in messages:
             answers += await self._answer(message, request, response, may_wait=len(messages) == 1)
+        if self.closing:
+            return cut(request)
         response.body = b"[" + b",".join(answers) + b"]"
         return response
 
@@ -221,11 +231,20 @@ class Bayeux:
                 advice = {"interval": 0, "timeout": milliseconds, "reconnect": "retry"}
                 return [self._reply(message, session, {"advice": advice})]
             if may_wait:
-                await self._wait(session, mine)
+                await self._hold(session, mine)
             return self._deliver(message, session, request, superseded=mine.is_set())
         finally:
             session.polls -= 1
             session.last_reply = self._loop_time()
+
+    async def _hold(self, session: Session, superseded: asyncio.Event) -> None:
+        self._held += 1
+        self._arrival.set()
+        self._arrival = asyncio.Event()
+        try:
+            await self._wait(session, superseded)
+        finally:
+            self._held -= 1
 
     async def _wait(self, session: Session, superseded: asyncio.Event) -> None:
         """Wait until there is something to say to this session, another connect takes its place, or the poll time is over."""

@@ -22,7 +22,7 @@ from sandbox.salesforce.caller import Caller
 from sandbox.salesforce.database import Database
 from sandbox.salesforce.errors import Refused, missing_record
 from sandbox.salesforce.ids import id18
-from sandbox.salesforce.schema import ObjectType
+from sandbox.salesforce.schema import ObjectType, msi_fields
 from sandbox.salesforce.values import Row, from_epoch
 
 CASCADES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -175,7 +175,7 @@ class Org(Database):
 
     def _contact_of(self, lead: Row, account: str, owner: str) -> str:
         address = {f"Mailing{part}": lead.get(part) for part in ("Street", "City", "State", "PostalCode", "Country")}
-        names = [f for f in self.types["Lead"].fields if f in CARRIED or f.startswith(f"{self.msi_prefix}")]
+        names = [*CARRIED, *(field.name for field in msi_fields(self.msi_prefix))]
         carried = {name: lead[name] for name in names if lead.get(name) is not None}
         return self.create("Contact", {**carried, **address, "AccountId": account, "OwnerId": owner})
 

@@ -22,7 +22,10 @@ FIRST_COMMIT_NUMBER = 10_958_000_000_000_000  # beyond 2^53, as in real orgs
 
 
 class Publisher:
-    """The Change Data Capture of the org: which objects are selected, and how their events look."""
+    """The Change Data Capture of the org: which objects are selected, and how their events look.
+
+    `hidden` fields are those the API user may not see at all; `omitted` ones only events lack (a role's IsPrimary).
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Publisher:
         self.entities_allowed = entities_allowed
         self.hidden: set[tuple[str, str]] = set()
         self.silenced: set[str] = set()
+        self.omitted: set[tuple[str, str]] = {("OpportunityContactRole", "IsPrimary")}
         self.milliseconds = True
         self.diff_long_text = True
         self.overflow_from = OVERFLOW_FROM
@@ -75,7 +79,7 @@ class Publisher:
             for sequence, obj in enumerate(dict.fromkeys(change.obj for change in changes), start=1):
                 self._send_overflow(obj, header, sequence)
             return
-        style = Style(self.milliseconds, self.diff_long_text, frozenset(self.hidden))
+        style = Style(self.milliseconds, self.diff_long_text, frozenset(self.hidden | self.omitted))
         for sequence, event in enumerate(build_events(changes, self._types, style), start=1):
             self._send(event, header, sequence)
 
