@@ -16,7 +16,7 @@ from sandbox.marketo.identity import Identity
 from sandbox.marketo.instance import Instance
 from sandbox.marketo.lead_reads import LeadReads
 from sandbox.marketo.leads import Leads
-from sandbox.marketo.limits import Limits
+from sandbox.marketo.limits import Limits, Ticket
 from sandbox.marketo.objects import Objects
 from sandbox.marketo.requests import batch_size, query_of, split
 from sandbox.marketo.schema import COMPANY, OPPORTUNITY, ROLE, SALES_PERSON
@@ -27,6 +27,7 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 CODE: Final = web.ResponseKey("marketo_code", str)
 
 Endpoint = Callable[["Call"], Awaitable[Page]]
+Pause = Callable[[str], Awaitable[None]]
 
 
 class Call:
@@ -68,10 +69,11 @@ class Call:
 class Api:
     """Routes of one instance."""
 
-    def __init__(self, instance: Instance, identity: Identity, limits: Limits) -> None:
+    def __init__(self, instance: Instance, identity: Identity, limits: Limits, pause: Pause) -> None:
         self._instance = instance
         self._identity = identity
         self._limits = limits
+        self._pause = pause
         self._leads = Leads(instance)
         self._reads = LeadReads(instance)
         self._routes: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = []
@@ -85,13 +87,14 @@ class Api:
         self._add_leads()
         self._add_activities()
 
-    async def answer(self, request: web.Request, number: int) -> web.Response:
+    async def answer(self, request: web.Request, number: int, ticket: Ticket) -> web.Response:
         """Answer one REST call; whatever is refused is refused with HTTP 200."""
         request_id = f"{number:x}#{int(self._instance.now() * 1000):x}"
         quirks = self._instance.quirks
         try:
             call = Call(request, number, await request.read())
-            self._admit(request, call)
+            self._admit(request, call, ticket)
+            await self._pause(call.path)
             page = await self._endpoint(call)(call)
         except Refused as refused:
             response = _json(refusal(refused, request_id, integer_codes=quirks.integer_codes))
@@ -99,7 +102,7 @@ class Api:
             return response
         return _json(envelope(page, request_id, sparse=quirks.sparse))
 
-    def _admit(self, request: web.Request, call: Call) -> None:
+    def _admit(self, request: web.Request, call: Call, ticket: Ticket) -> None:
         header = request.headers.get("Authorization", "")
         token = header.removeprefix("Bearer ").strip() if header.startswith("Bearer ") else None
         in_query = call.query.get("access_token") or call.form.get("access_token")
@@ -108,7 +111,7 @@ class Api:
             if token is None and self._instance.quirks.accept_query_token:
                 token = in_query
         self._identity.check(token)
-        self._limits.check()
+        self._limits.check(ticket)
         if any(re.search(path, call.path) for path in self._instance.quirks.denied_paths):
             raise Refused("603", "Access denied")
 

@@ -232,8 +232,8 @@ class Leads:
         self._instance.refusals.check_record(LEAD, fields)
         if lead_id not in self._instance.leads:
             raise Skipped("1004", "Lead not found")
-        self._instance.delete_lead(lead_id)
-        self._instance.wrote(request, LEAD, lead_id, "deleted", sent=fields, changed=fields)
+        gone = self._instance.delete_lead(lead_id)
+        self._instance.wrote(request, LEAD, lead_id, "deleted", sent=fields, changed=gone)
         return {"id": lead_id, "status": "deleted"}
 
     def _result(self, result: dict[str, Any] | Skipped) -> dict[str, Any]:

@@ -17,10 +17,13 @@ UNCOUNTED = frozenset({"601", "602", "604", "605", "608", "611"})
 
 @dataclass(slots=True)
 class Ticket:
-    """One call under way: when it came, and who made it."""
+    """One call under way: when it came, who made it, and how much there was then, itself included."""
 
     at: float
     user: str
+    in_20s: int
+    at_once: int
+    today: int
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class Limits:
         self.users_today[user] += 1
         self.highest_calls_in_20s = max(self.highest_calls_in_20s, len(self._recent))
         self.highest_concurrency = max(self.highest_concurrency, self.in_flight)
-        return Ticket(now, user)
+        return Ticket(now, user, len(self._recent), self.in_flight, self.used_today)
 
     def leave(self, ticket: Ticket, code: str | None) -> None:
         """A call is answered, with this code if it was refused; some codes do not count."""
@@ -60,14 +63,13 @@ class Limits:
             if ticket.at in self._recent:
                 self._recent.remove(ticket.at)
 
-    def check(self) -> None:
-        """Raises Refused: 607 daily quota, 606 rate, 615 concurrency."""
-        self._turn_day()
-        if self.used_today > self.daily_calls:
+    def check(self, ticket: Ticket) -> None:
+        """Raises Refused by what there was on arrival: 607 daily quota, 606 rate, 615 concurrency."""
+        if ticket.today > self.daily_calls:
             raise Refused("607", f"Daily API Request Limit '{self.daily_calls}' reached")
-        if len(self._recent) > self.calls_per_20s:
+        if ticket.in_20s > self.calls_per_20s:
             raise Refused("606", f"Max rate limit '{self.calls_per_20s}' exceeded with in '20' secs")
-        if self.in_flight > self.concurrency:
+        if ticket.at_once > self.concurrency:
             raise Refused("615", "Concurrent access limit reached")
 
     @property

@@ -20,10 +20,11 @@ from sandbox.faults import FaultScript, Handler
 from sandbox.marketo.api import BODY_BYTES_MAX, CODE, URI_BYTES_MAX, Api, effective_method, form_of
 from sandbox.marketo.identity import Identity
 from sandbox.marketo.instance import Instance
-from sandbox.marketo.limits import Limits
+from sandbox.marketo.limits import Limits, Ticket
 
 IDENTITY_PATH: Final = "/identity/oauth/token"
 NUMBER: Final = web.RequestKey("marketo_request", int)
+TICKET: Final = web.RequestKey("marketo_ticket", Ticket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class SimulatedMarketo:
     """A Marketo with one custom service. Everything a test may turn is an attribute: instance, faults, limits, identity.
 
     `calls` counts arrivals by endpoint (`"POST /rest/v1/leads.json"`, queries as GET however they were sent, ids as `{id}`).
-    `latency_seconds` is added to every call, or what a function of the path says.
+    `latency_seconds` is added to every admitted call, or what a function of the path says.
     """
 
     client_id: str = "sandbox-marketo-client"
@@ -68,7 +69,7 @@ class SimulatedMarketo:
         """Build what belongs to the credentials."""
         self.identity = Identity(self.instance.now, self.client_id, self.client_secret)
         self.limits = Limits(self.instance.now)
-        self._api = Api(self.instance, self.identity, self.limits)
+        self._api = Api(self.instance, self.identity, self.limits, self._pause)
 
     @property
     def base_url(self) -> str:
@@ -111,6 +112,8 @@ class SimulatedMarketo:
         method = effective_method(request, form_of(request, body))
         self.calls[f"{method} {re.sub('/[0-9]+', '/{id}', request.path)}"] += 1
         ticket = self.limits.arrive(self.identity.scope) if request.path.startswith("/rest/") else None
+        if ticket is not None:
+            request[TICKET] = ticket
         code = None
         try:
             response = await handler(request)
@@ -123,17 +126,20 @@ class SimulatedMarketo:
         return response
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        seconds = self.latency_seconds(request.path) if callable(self.latency_seconds) else self.latency_seconds
-        if seconds > 0:
-            await self.instance.sleep(seconds)
         if len(request.raw_path) > URI_BYTES_MAX:
             return web.Response(status=414, text="Request-URI Too Long")
         if request.path == IDENTITY_PATH and request.method in {"GET", "POST"}:
+            await self._pause(request.path)
             status, answer = self.identity.token({**request.query, **form_of(request, await request.read())})
             return web.json_response(answer, status=status)
         if not request.path.startswith("/rest/"):
             return web.Response(status=404, text="Not Found")
-        return await self._api.answer(request, request[NUMBER])
+        return await self._api.answer(request, request[NUMBER], request[TICKET])
+
+    async def _pause(self, path: str) -> None:
+        seconds = self.latency_seconds(path) if callable(self.latency_seconds) else self.latency_seconds
+        if seconds > 0:
+            await self.instance.sleep(seconds)
 
     def _keep(self, number: int, request: web.Request, body: bytes, response: web.StreamResponse) -> None:
         answer = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
