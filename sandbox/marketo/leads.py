@@ -146,7 +146,7 @@ class Leads:
         return company if self._instance.quirks.company_fields_in_leads == "apply" else {}
 
     def _check_twice(self, fields: Mapping[str, Any], call: Sync, seen: set[Any]) -> None:
-        """The lookup key may stand once in a batch; a second creation of one externalPersonId or email is noted, too."""
+        """The lookup key may stand once in a batch."""
         if call.action == "createDuplicate":
             return
         value = fields.get(call.lookup)
@@ -154,7 +154,8 @@ class Leads:
             raise Skipped("1003", f"Value for lookup field '{call.lookup}' not found")
         key = (call.lookup, folded(value))
         if key in seen:
-            self._instance.violated(call.request, "twice_in_batch", LEAD, value, "the same record twice in one batch")
+            who = fields.get("externalPersonId") or fields.get("id")
+            self._instance.violated(call.request, "twice_in_batch", LEAD, who, "the same record twice in one batch")
             raise Skipped("1036", "Duplicate object found in input")
         seen.add(key)
 
