@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import orjson
+
 from store import waits
 from store.merge import merge, note, pending_of, settle_read, verdict
-from store.model import Change, Entry, Key, Pending, Record, Unreadable
+from store.model import Change, Entry, Key, ObjectName, Pending, Record, Reread, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_row
 from store.writer import Transaction
 
@@ -131,6 +133,20 @@ async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms:
             for event in events
         ],
     )
+
+
+def reread_note(obj: ObjectName) -> str:
+    """The note that holds an object's outstanding re-read."""
+    return f"reread:{obj}"
+
+
+async def ask_rereads(tx: Transaction, rereads: Sequence[Reread]) -> None:
+    """Note that objects have to be read again; an outstanding request is widened, never narrowed."""
+    for reread in rereads:
+        name = reread_note(reread.object)
+        held = await tx.value("get_note", name)
+        since_s = min(orjson.loads(held)["since_s"], reread.since_s) if held is not None else reread.since_s
+        await tx.run("put_note", name, orjson.dumps({"since_s": since_s, "why": reread.why}).decode())
 
 
 def _event_id(event: Unreadable) -> str:

@@ -58,7 +58,9 @@ def note(record: Record, change: Change) -> None:
     if change.commit_ms >= record.commit_ms and change.transaction:
         record.commit_ms, record.transaction, record.sequence = change.commit_ms, change.transaction, change.sequence
         record.content = ""
-    if change.read_s is not None and change.kind == "upsert":
+    if change.kind == "delete":
+        record.content = ""
+    elif change.read_s is not None:
         record.read_s, record.content = change.read_s, change.content
 
 

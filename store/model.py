@@ -66,6 +66,15 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Reread:
+    """A request to read all records of an object that were modified at or after `since_s` (seconds since the epoch; 0: all)."""
+
+    object: ObjectName
+    since_s: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """An event that could not be understood: kept whole, as a dead letter."""
 

@@ -43,11 +43,13 @@ async def claim(tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_
     return await _take(tx, [entry_of(row) for row in rows])
 
 
-async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int) -> list[Entry]:
-    """Take up to `most` entries whose record has to be read from Salesforce."""
-    entries = [entry_of(row) for row in await tx.rows("to_read", obj, now_ms, most)]
-    await tx.run("take", list_json(entry.entry_id for entry in entries))
-    return entries
+async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int, linger_ms: int) -> list[Entry]:
+    """Take up to `most` entries whose record has to be read from Salesforce, or none while they are few and young."""
+    rows = await tx.rows("to_read", obj, now_ms, most)
+    if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
+        return []
+    await tx.run("take", list_json(row["entry_id"] for row in rows))
+    return [entry_of(row) for row in rows]
 
 
 async def _take(tx: Transaction, entries: Sequence[Entry]) -> list[Claimed]:

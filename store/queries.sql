@@ -157,6 +157,10 @@ SELECT value FROM note WHERE name = ?;
 -- Write a small fact.
 INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- delete_note --
+-- Forget a small fact.
+DELETE FROM note WHERE name = ?;
+
 -- scores_by_key --
 -- What was last written for the given people; ?1 is a JSON array of [object, record id].
 SELECT s.* FROM json_each(?1) k JOIN score s ON s.object = k.value ->> 0 AND s.record_id = k.value ->> 1;
@@ -171,11 +175,12 @@ ON CONFLICT (object, record_id) DO UPDATE SET
 -- People whose scores have to be written again by now, with their Marketo ids.
 SELECT r.marketo_id, s.object, s.record_id FROM score s
 JOIN record r ON r.object = s.object AND r.record_id = s.record_id
-WHERE s.due_ms > 0 AND s.due_ms <= ?1 AND r.marketo_id IS NOT NULL ORDER BY s.due_ms LIMIT ?2;
+WHERE s.due_ms > 0 AND s.due_ms <= ?1 AND r.marketo_id IS NOT NULL AND r.state = 'synced' ORDER BY s.due_ms LIMIT ?2;
 
 -- next_score_due --
 -- When the first score write is due again, or null.
-SELECT min(due_ms) AS due_ms FROM score WHERE due_ms > 0;
+SELECT min(s.due_ms) AS due_ms FROM score s JOIN record r ON r.object = s.object AND r.record_id = s.record_id
+WHERE s.due_ms > 0 AND r.marketo_id IS NOT NULL AND r.state = 'synced';
 
 -- backlog --
 -- Open and in-flight entries by object.

@@ -24,6 +24,7 @@ from store.model import (
     Outcome,
     Record,
     Replay,
+    Reread,
     Unreadable,
 )
 from store.rows import list_json, record_of
@@ -83,34 +84,49 @@ class Store:
     # ── capture
 
     async def take(
-        self, changes: Sequence[Change], unreadable: Sequence[Unreadable], replay: Replay | None, now_ms: int
+        self,
+        changes: Sequence[Change],
+        replay: Replay | None,
+        now_ms: int,
+        *,
+        unreadable: Sequence[Unreadable] = (),
+        rereads: Sequence[Reread] = (),
     ) -> intake.Taken:
-        """Changes and events nobody could read, and the position up to which that is everything: one transaction."""
+        """What a batch of events said, and the position up to which that is everything: one transaction."""
 
         async def work(tx: Transaction) -> intake.Taken:
             taken = await intake.append(tx, changes, now_ms)
             await intake.keep_unreadable(tx, unreadable, now_ms)
+            await intake.ask_rereads(tx, rereads)
             if replay is not None:
                 await tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms)
             return taken
 
         taken = await self.submit(work)
-        if taken.applied:
+        if taken.applied or rereads:
             self.wake()
         return taken
 
-    async def poll_taken(self, changes: Sequence[Change], cursor: tuple[str, str], now_ms: int) -> intake.Taken:
-        """Polled rows and the cursor (note name, value) behind them: one transaction."""
+    async def take_rows(self, changes: Sequence[Change], note: str, cursor: Any, now_ms: int) -> intake.Taken:
+        """Rows that a query brought and the cursor behind them (None: the query is finished): one transaction."""
 
         async def work(tx: Transaction) -> intake.Taken:
             taken = await intake.append(tx, changes, now_ms)
-            await tx.run("put_note", *cursor)
+            if cursor is None:
+                await tx.run("delete_note", note)
+            else:
+                await tx.run("put_note", note, orjson.dumps(cursor).decode())
             return taken
 
         taken = await self.submit(work)
         if taken.applied:
             self.wake()
         return taken
+
+    async def ask_rereads(self, rereads: Sequence[Reread]) -> None:
+        """Note that objects have to be read again."""
+        await self.submit(lambda tx: intake.ask_rereads(tx, rereads))
+        self.wake()
 
     async def replay(self, channel: str) -> Replay | None:
         """The stored position of a channel."""
@@ -123,9 +139,9 @@ class Store:
 
     # ── reads
 
-    async def claim_reads(self, obj: ObjectName, *, most: int, now_ms: int) -> list[Entry]:
-        """Entries whose record has to be read from Salesforce, now in flight."""
-        return await self.submit(lambda tx: outbox.claim_reads(tx, obj, most=most, now_ms=now_ms))
+    async def claim_reads(self, obj: ObjectName, *, most: int, now_ms: int, linger_ms: int) -> list[Entry]:
+        """Entries whose record has to be read from Salesforce, now in flight; none while neither full nor old enough."""
+        return await self.submit(lambda tx: outbox.claim_reads(tx, obj, most=most, now_ms=now_ms, linger_ms=linger_ms))
 
     async def settle_reads(self, results: Mapping[int, intake.ReadResult], now_ms: int) -> list[Key]:
         """What was read goes into the entries; returns the parents that had to be asked for."""
@@ -200,9 +216,18 @@ class Store:
         """The next Marketo ids for the sweep."""
         return await self.submit(lambda tx: scores.ids_after(tx, marketo_id, most))
 
+    async def count_people(self) -> int:
+        """How many Marketo people carry a synced Lead or Contact."""
+        return int(await self.submit(lambda tx: tx.value("count_people")))
+
     async def ids_due(self, now_ms: int, most: int) -> list[str]:
         """Marketo ids of people whose scores are due to be written again."""
         return await self.submit(lambda tx: scores.ids_due(tx, now_ms, most))
+
+    async def next_score_due(self) -> int | None:
+        """When the first score write is due to be tried again, in ms, or None."""
+        due: int | None = await self.submit(lambda tx: tx.value("next_score_due"))
+        return due
 
     async def bury_score(self, key: Key, *, code: str, cause: str, cure: str, attempts: int, now_ms: int) -> None:
         """A refused score row becomes a dead letter."""
@@ -222,6 +247,18 @@ class Store:
     async def data_version(self) -> int:
         """A number that changes when another process has written to the store."""
         return int(await self.submit(lambda tx: tx.value("data_version")))
+
+    async def backlog(self) -> dict[str, int]:
+        """Open and in-flight entries by object."""
+        return {row["object"]: row["entries"] for row in await self.submit(lambda tx: tx.rows("backlog"))}
+
+    async def count_blocked(self) -> int:
+        """How many entries wait for another record."""
+        return int(await self.submit(lambda tx: tx.value("count_blocked")))
+
+    async def count_dead(self) -> int:
+        """How many dead letters there are."""
+        return int(await self.submit(lambda tx: tx.value("count_dead")))
 
     async def dead_letters(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from store.model import Claimed
+from stream.clock import Clock
 from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MOST_BODY_BYTES, record_bytes
@@ -49,6 +50,25 @@ class Verdict:
     message: str = ""
 
 
+PROOF_SECONDS = 300.0  # how fresh an accepted record must be to prove that Marketo itself is well
+
+
+@dataclass(slots=True)
+class Proof:
+    """Whether Marketo accepted anything lately: then what it refuses alone is that record's own fault."""
+
+    clock: Clock
+    accepted_at: float = float("-inf")
+
+    def note(self) -> None:
+        """Marketo accepted something just now."""
+        self.accepted_at = self.clock.monotonic()
+
+    def __call__(self) -> bool:
+        """True while the last acceptance is fresh."""
+        return self.clock.monotonic() - self.accepted_at < PROOF_SECONDS
+
+
 @dataclass(slots=True)
 class Batch:
     """How to send items of one kind. `reshape` is asked for another call when Marketo refuses the request's form (1011)."""
@@ -56,8 +76,8 @@ class Batch:
     call: Call
     operation: Operation
     max_attempts: int
+    others_pass: Proof
     creates: bool = False
-    others_pass: Callable[[], bool] = lambda: False
     reshape: Callable[[], Call | None] = lambda: None
     most_records: int = 300
 
@@ -74,6 +94,8 @@ class Batch:
             results = await self.call([item.body for item in items])
         except StreamError as error:
             return await self._refused(items, error)
+        if any(result.status != "skipped" for result in results):
+            self.others_pass.note()
         verdicts = [self._judge(item, result) for item, result in zip(items, results, strict=True)]
         lighter = [
             verdict.item

@@ -85,6 +85,7 @@ class Deliver:
     pause: Pause = field(default_factory=Pause)
     freshness: Freshness = field(default_factory=Freshness)
     accepted: int = 0
+    not_ready: str = ""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _mappings: Mapping[ObjectName, ObjectMapping] = field(default_factory=dict)
     _draining: bool = False
@@ -94,6 +95,7 @@ class Deliver:
         """Deliver until `drain()`; an unexpected error in a batch ends the loop, and with it the daemon."""
         self._wake = self.store.listen()
         self._mappings = await self.load_mappings()
+        self.not_ready = ""
         async with asyncio.TaskGroup() as group:
             while not self._draining:
                 self._wake.clear()
@@ -177,4 +179,3 @@ class Deliver:
 
     def _now_ms(self) -> int:
         return int(self.clock.now() * 1000)
-

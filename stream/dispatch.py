@@ -13,7 +13,7 @@ import structlog
 from store.model import PEOPLE, Ack, Change, Claimed, Dead, HandOver, ObjectName, Record, Retry
 from store.store import Store
 from stream import people
-from stream.batch import Batch, Item, Verdict
+from stream.batch import Batch, Item, Proof, Verdict
 from stream.clock import Clock
 from stream.exclusion import Exclusion, rounds
 from stream.mapping import ObjectMapping
@@ -34,8 +34,6 @@ MARKETO_OBJECT: Mapping[ObjectName, MarketoObject] = {
     "OpportunityContactRole": "opportunities/roles",
 }
 
-PROOF_SECONDS = 300.0  # how fresh an accepted record must be to prove that Marketo itself is well
-
 
 @dataclass(slots=True)
 class Dispatch:
@@ -49,16 +47,12 @@ class Dispatch:
     clock: Clock
     max_attempts: int
     batch_size: int
+    proof: Proof
     exclusion: Exclusion = field(default_factory=Exclusion)
-    accepted_at: float = float("-inf")
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return int(self.clock.now() * 1000)
-
-    def others_pass(self) -> bool:
-        """Whether Marketo accepted anything lately: then what it refuses alone is that record's fault."""
-        return self.clock.monotonic() - self.accepted_at < PROOF_SECONDS
 
     async def deliver(self, obj: ObjectName, claimed: Sequence[Claimed], mapping: ObjectMapping) -> Settled:
         """Send a claimed batch and write down what became of each entry; returns the sum of it."""
@@ -146,8 +140,6 @@ class Dispatch:
             self._settle(await self._batch(obj, "upsert").send(upserts), settled)
 
     def _settle(self, verdicts: Sequence[Verdict], settled: Settled) -> None:
-        if any(verdict.result is not None for verdict in verdicts):
-            self.accepted_at = self.clock.monotonic()
         settle(verdicts, settled, self.waits, self.now_ms())
 
     def _batch(self, obj: ObjectName, operation: Operation) -> Batch:
@@ -158,7 +150,7 @@ class Dispatch:
             else (lambda keys: self.marketo.delete(target, keys)),
             operation,
             self.max_attempts,
-            others_pass=self.others_pass,
+            others_pass=self.proof,
             most_records=self.batch_size,
         )
 

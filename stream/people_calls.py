@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import structlog
 from store.model import Ack, Dead
 from store.store import Store
 from stream import people
-from stream.batch import Batch, Call, Item, Verdict
+from stream.batch import Batch, Call, Item, Proof, Verdict
 from stream.errors import StreamError
 from stream.exclusion import Exclusion
 from stream.marketo.answers import RecordResult
@@ -36,7 +36,7 @@ class PeopleCalls:
     max_attempts: int
     batch_size: int
     partition: str
-    others_pass: Callable[[], bool]
+    proof: Proof
     external_id_lookup: bool = False
 
     async def send(self, items: Sequence[Item], held: set[str], settled: Settled, now_ms: int) -> list[Verdict]:
@@ -112,9 +112,7 @@ class PeopleCalls:
         return verdicts
 
     def _batch(self, call: Call, *, creates: bool) -> Batch:
-        return Batch(
-            call, "upsert", self.max_attempts, creates=creates, others_pass=self.others_pass, most_records=self.batch_size
-        )
+        return Batch(call, "upsert", self.max_attempts, creates=creates, others_pass=self.proof, most_records=self.batch_size)
 
     def _update(self) -> Call:
         async def call(records: Sequence[Mapping[str, Any]]) -> list[RecordResult]:

@@ -1,0 +1,186 @@
+"""The capture loop: change events into the outbox, each batch with its replay id in one transaction.
+
+    source ──▶ receive (many at once) ──▶ decode ──▶ echo? off? ──▶ changes + replay id ──▶ store
+
+The connect loop is the source's own task: it never waits for what is done here. After any loss a new attempt begins at the
+committed replay id, so an event that was not committed comes again, and one that was is recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+import structlog
+
+from store.model import OBJECTS, Change, ObjectName, Replay, Reread, Unreadable
+from store.store import Store
+from stream.changes import Echo, changes_of
+from stream.clock import Clock
+from stream.config_model import ObjectModes
+from stream.errors import ReplayRefused, StreamError
+from stream.mapping import SourceFields
+from stream.model import ChangeEvent, DecodeError, decode
+from stream.retry import Backoff
+from stream.source import ALL_RETAINED, ChangeSource, Message, Subscription
+
+log = structlog.get_logger(__name__)
+
+BATCH_MOST = 500
+STEADY_SECONDS = 60.0  # a stream that lived so long starts its backoff anew
+MARGIN_S = 900  # how far before the last commit a re-read begins: transactions commit later than they stamp
+
+State = Literal["starting", "connected", "lost"]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one batch of messages says."""
+
+    changes: list[Change] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    rereads: list[Reread] = field(default_factory=list)
+    commit_ms: int = 0
+
+
+@dataclass(slots=True)
+class Capture:
+    """The loop. `heard_at` (wall clock) is when Salesforce last proved that nothing is waiting."""
+
+    source: ChangeSource
+    store: Store
+    clock: Clock
+    channel: str
+    modes: ObjectModes
+    fields: SourceFields
+    echo: Echo
+    backoff: Backoff
+    state: State = "starting"
+    error: str = ""
+    events: int = 0
+    echoes: int = 0
+    heard_at: float | None = None
+    _subscription: Subscription | None = None
+    _warned: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Subscribe, again and again, until cancelled."""
+        failures = 0
+        while True:
+            began = self.clock.monotonic()
+            try:
+                await self._attempt(await self._replay_from())
+            except ReplayRefused as error:
+                await self._start_over(error)
+            except StreamError as error:
+                failures = 1 if self.clock.monotonic() - began > STEADY_SECONDS else failures + 1
+                wait_seconds = self.backoff.wait_seconds(failures)
+                self._lost(error, wait_seconds)
+                await self.clock.sleep(wait_seconds)
+
+    async def _replay_from(self) -> int:
+        stored = await self.store.replay(self.channel)
+        return stored.replay_id if stored is not None else ALL_RETAINED
+
+    async def _attempt(self, replay_from: int) -> None:
+        async with self.source.subscribe(replay_from) as subscription:
+            self._subscription, self.state, self.error = subscription, "connected", ""
+            self.note_heard()
+            try:
+                while True:
+                    messages = await subscription.receive(BATCH_MOST)
+                    await self._take(messages, subscription.pending > 0)
+            finally:
+                self.note_heard()
+                self._subscription = None
+
+    def note_heard(self) -> None:
+        """Turn the subscription's monotonic moment into one of the wall clock, which outlives this process."""
+        if self._subscription is not None:
+            self.heard_at = self.clock.now() - (self.clock.monotonic() - self._subscription.heard_at)
+
+    @property
+    def pending(self) -> int:
+        """Events received and not yet stored."""
+        return self._subscription.pending if self._subscription is not None else 0
+
+    def _lost(self, error: StreamError, wait_seconds: float) -> None:
+        if self.state != "lost" or self.error != error.message:
+            log.warning("stream_lost", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        else:
+            log.info("stream_still_lost", retry_seconds=round(wait_seconds, 1))
+        self.state, self.error = "lost", error.message
+
+    async def _start_over(self, error: ReplayRefused) -> None:
+        """The stored replay id is too old: take everything retained, and read again what was modified since the last commit."""
+        stored = await self.store.replay(self.channel)
+        since_s = max(stored.commit_ms // 1000 - MARGIN_S, 0) if stored is not None else 0
+        log.error("replay_id_refused", channel=self.channel, replay_id=stored.replay_id if stored else None, hint=error.hint)
+        streamed = self.modes.set_to("stream")
+        await self.store.ask_rereads([Reread(obj, since_s, "the stored replay id had expired") for obj in streamed])
+        now_ms = int(self.clock.now() * 1000)
+        await self.store.set_replay(Replay(self.channel, ALL_RETAINED, stored.commit_ms if stored else 0, now_ms))
+
+    async def _take(self, messages: Sequence[Message], more: bool) -> None:
+        """Store what the messages say; the position goes with it."""
+        batch = _Batch()
+        for message in messages:
+            self._read(message, batch)
+        self.events += len(messages)
+        now_ms = int(self.clock.now() * 1000)
+        replay_id = last_whole_id(messages, more)
+        replay = Replay(self.channel, replay_id, batch.commit_ms, now_ms) if replay_id is not None else None
+        taken = await self.store.take(batch.changes, replay, now_ms, unreadable=batch.unreadable, rereads=batch.rereads)
+        for each in batch.unreadable:
+            log.error("event_unreadable", channel=each.channel, replay_id=each.replay_id, cause=each.cause)
+        for reread in batch.rereads:
+            log.warning("reread_asked", object=reread.object, why=reread.why)
+        log.debug("events_taken", events=len(messages), applied=taken.applied, dropped=taken.dropped, pending=self.pending)
+
+    def _read(self, message: Message, batch: _Batch) -> None:
+        try:
+            event = decode(message.data)
+            obj = self._object_of(event)
+            batch.commit_ms = max(batch.commit_ms, event.commit_ms)
+            if obj is None:
+                return
+            if event.is_sweeping:
+                batch.rereads.append(Reread(obj, 0, f"{event.change_type} without record ids"))
+            elif self.echo.is_echo(event):
+                self.echoes += 1
+            else:
+                batch.changes += changes_of(event, obj, self.fields)
+        except DecodeError as error:
+            batch.unreadable.append(_unreadable(message, str(error)))
+        except Exception as error:  # noqa: BLE001 - no event may stop the daemon; it is kept whole for a person to look at
+            batch.unreadable.append(
+                _unreadable(message, f"unexpected {type(error).__name__} while decoding: a bug, please report")
+            )
+
+    def _object_of(self, event: ChangeEvent) -> ObjectName | None:
+        """The event's object, or None where it is not ours to take: said once."""
+        obj = next((each for each in OBJECTS if each == event.entity), None)
+        if obj is not None and self.modes.of(obj) == "stream":
+            return obj
+        if event.entity not in self._warned:
+            self._warned.add(event.entity)
+            mode = self.modes.of(obj) if obj is not None else "no object of this daemon"
+            log.warning("events_passed_over", object=event.entity, mode=mode)
+        return None
+
+
+def last_whole_id(messages: Sequence[Message], more: bool) -> int | None:
+    """The replay id up to which everything is here. Events may share one: where more has arrived, the last may not be whole."""
+    ids = [message.replay_id for message in messages if message.replay_id is not None]
+    if not ids:
+        return None
+    if not more:
+        return ids[-1]
+    return next((replay_id for replay_id in reversed(ids) if replay_id != ids[-1]), None)
+
+
+def _unreadable(message: Message, cause: str) -> Unreadable:
+    raw = orjson.dumps(message.data, default=str).decode()
+    return Unreadable(message.channel, message.replay_id, raw, cause)

@@ -1,0 +1,74 @@
+"""What both sides say of their fields: Salesforce's describe decides what is read, Marketo's what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from store.model import OBJECTS, ObjectName
+from stream.config_model import Settings
+from stream.dispatch import MARKETO_OBJECT
+from stream.filters import RecordFilter
+from stream.mapping import ObjectMapping, SourceFields, bind, wanted
+from stream.marketo.answers import Describe
+from stream.marketo.client import MarketoClient
+from stream.salesforce.rest import SalesforceClient
+from stream.salesforce.rest_answers import ObjectDescribe
+
+log = structlog.get_logger(__name__)
+
+ALWAYS = frozenset({"Id", "CreatedDate", "SystemModstamp"})
+
+
+@dataclass(slots=True)
+class Catalog:
+    """Describes, fetched when first needed."""
+
+    settings: Settings
+    salesforce: SalesforceClient
+    marketo: MarketoClient
+    user_filter: RecordFilter
+    _salesforce: dict[ObjectName, ObjectDescribe] = field(default_factory=dict)
+    _marketo: dict[ObjectName, Describe] = field(default_factory=dict)
+
+    def fields(self) -> SourceFields:
+        """The Salesforce fields that matter, by the configuration alone."""
+        return SourceFields(mapped={obj: frozenset(self._wanted(obj)) for obj in OBJECTS}, extra={"User": self.user_filter.names})
+
+    def _wanted(self, obj: ObjectName) -> Mapping[str, str]:
+        lead_company = self.settings.deliver.lead_company == "when_no_account"
+        return wanted(obj, self.settings.fields.of(obj), lead_company=lead_company)
+
+    async def salesforce_describe(self, obj: ObjectName) -> ObjectDescribe:
+        """The Salesforce object as the integration user sees it. Raises what the call raises."""
+        if obj not in self._salesforce:
+            self._salesforce[obj] = await self.salesforce.describe(obj)
+            unseen = sorted(self.fields().of(obj) - self._salesforce[obj].fields.keys())
+            if unseen:
+                log.warning("salesforce_fields_missing", object=obj, fields=unseen)
+        return self._salesforce[obj]
+
+    def forget_salesforce(self, obj: ObjectName) -> None:
+        """Ask again next time: the fields have changed."""
+        self._salesforce.pop(obj, None)
+
+    async def readable(self, obj: ObjectName) -> list[str]:
+        """The fields to ask of Salesforce for one record of the object."""
+        describe = await self.salesforce_describe(obj)
+        return sorted((self.fields().of(obj) | ALWAYS) & describe.fields.keys())
+
+    async def marketo_describe(self, obj: ObjectName) -> Describe:
+        """The Marketo object as the instance describes it. Raises what the call raises."""
+        if obj not in self._marketo:
+            self._marketo[obj] = await self.marketo.describe(MARKETO_OBJECT[obj])
+        return self._marketo[obj]
+
+    async def mappings(self) -> dict[ObjectName, ObjectMapping]:
+        """The mapping of all objects, narrowed to what this Marketo knows."""
+        bound = {obj: bind(obj, self._wanted(obj), (await self.marketo_describe(obj)).fields) for obj in OBJECTS}
+        for obj, mapping in bound.items():
+            if mapping.missing:
+                log.warning("marketo_fields_missing", object=obj, fields=list(mapping.missing))
+        return bound

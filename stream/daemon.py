@@ -1,0 +1,305 @@
+"""The composition root: settings in, the edges, the store and the loops out, in one TaskGroup.
+
+    SIGTERM, SIGINT ──▶ capture, reading, reconcile and scores end · delivery finishes what is in flight · the store closes
+
+A loop that fails unexpectedly ends the process loudly; systemd starts it again, and the store holds everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import structlog
+
+from store.model import ObjectName
+from store.store import Store
+from stream import filters
+from stream.batch import Proof
+from stream.budget import CENTRAL, DailyBudget
+from stream.capture import Capture
+from stream.catalog import Catalog
+from stream.changes import Echo
+from stream.clock import Clock, SystemClock
+from stream.config_model import Settings
+from stream.deliver import Deliver
+from stream.dispatch import Dispatch
+from stream.errors import BudgetSpent, StreamError
+from stream.exclusion import Exclusion
+from stream.heartbeat import Heartbeat
+from stream.lookups import SalesforcePeople
+from stream.mapping import ObjectMapping
+from stream.marketo.client import MarketoClient
+from stream.marketo.limits import Gate
+from stream.people import Resolver
+from stream.people_calls import PeopleCalls
+from stream.plan import Rules
+from stream.reading import Reading
+from stream.reconcile import Reconcile
+from stream.retry import Backoff
+from stream.salesforce.rest import SalesforceClient
+from stream.salesforce.sign_in import SignIn
+from stream.salesforce.streaming import CometdSource
+from stream.score_diff import salesforce_names
+from stream.scores import Scores
+from stream.settle import Waits
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Edges:
+    """The two services, as the commands and the daemon reach them."""
+
+    sign_in: SignIn
+    salesforce: SalesforceClient
+    marketo: MarketoClient
+    catalog: Catalog
+    salesforce_budget: DailyBudget
+    marketo_budget: DailyBudget
+    user_filter: filters.RecordFilter
+
+
+def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock) -> Edges:
+    """Build the edges. Raises ConfigError where a setting cannot be used; nothing is sent."""
+    user_filter = filters.parse(settings.filters.User, "filters.User")
+    salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now)
+    marketo_limit = settings.marketo.daily_calls - settings.marketo.reserve_calls
+    marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL)
+    sign_in = SignIn(
+        login_url=settings.salesforce.login_url,
+        flow=settings.salesforce.flow,
+        client_id=settings.salesforce.client_id,
+        session=session,
+        clock=clock,
+        client_secret=settings.salesforce.reveal("client_secret"),
+        private_key=settings.salesforce.reveal("private_key"),
+        username=settings.salesforce.username,
+        password=settings.salesforce.reveal("password"),
+        refresh_token=settings.salesforce.reveal("refresh_token"),
+    )
+    salesforce = SalesforceClient(
+        sign_in,
+        session,
+        api_version=settings.salesforce.api_version,
+        client_name=settings.salesforce.client_name,
+        budget=salesforce_budget,
+        clock=clock,
+    )
+    marketo = MarketoClient(
+        settings.marketo.base_url,
+        settings.marketo.client_id,
+        settings.marketo.client_secret.get_secret_value(),
+        session=session,
+        gate=Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=settings.marketo.concurrency),
+        budget=marketo_budget,
+        clock=clock,
+    )
+    catalog = Catalog(settings, salesforce, marketo, user_filter)
+    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter)
+
+
+def rules(settings: Settings, user_filter: filters.RecordFilter) -> Rules:
+    """The settings that decide what is sent."""
+    objects: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
+    return Rules(
+        deletes={obj: settings.deliver.deletes.of(obj) for obj in objects},
+        empty_role=settings.deliver.empty_role,
+        deleted_field=settings.deliver.deleted_field,
+        sales_person_filter=user_filter,
+    )
+
+
+class Daemon:
+    """The running whole. `ready` is set once every loop has started."""
+
+    def __init__(self, settings: Settings, store: Store, session: aiohttp.ClientSession, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = settings
+        self.store = store
+        self.edges = edges(settings, session, self.clock)
+        self.ready = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._build()
+
+    def _build(self) -> None:
+        settings, edge, clock = self.settings, self.edges, self.clock
+        backoff = Backoff(1.0, 60.0)
+        self.capture = Capture(
+            source=CometdSource(
+                edge.sign_in, channel=settings.salesforce.channel, api_version=settings.salesforce.api_version, clock=clock
+            ),
+            store=self.store,
+            clock=clock,
+            channel=settings.salesforce.channel,
+            modes=settings.salesforce.objects,
+            fields=edge.catalog.fields(),
+            echo=Echo(settings.salesforce.client_name, salesforce_names(settings.scores.field_prefix)),
+            backoff=backoff,
+        )
+        self.deliver = self._deliver()
+        self.reading = Reading(self.store, edge.salesforce, edge.catalog, clock, settings.deliver.linger_seconds, backoff)
+        self.reconcile = Reconcile(
+            self.store,
+            edge.salesforce,
+            edge.catalog,
+            clock,
+            settings.salesforce.objects,
+            settings.reconcile.poll_interval_seconds,
+            backoff,
+        )
+        self.score_writes = DailyBudget("score writes", settings.scores.daily_writes, clock.now)
+        self.scores = Scores(
+            store=self.store,
+            salesforce=edge.salesforce,
+            marketo=edge.marketo,
+            catalog=edge.catalog,
+            clock=clock,
+            writes_budget=self.score_writes,
+            interval_seconds=settings.scores.interval_seconds,
+            sweep_interval_seconds=settings.scores.sweep_interval_seconds,
+            field_prefix=settings.scores.field_prefix,
+            relative_score_field=settings.scores.relative_score_field,
+            max_attempts=settings.deliver.max_attempts,
+            backoff=backoff,
+        )
+        self.heartbeat = Heartbeat(
+            store=self.store,
+            clock=clock,
+            capture=self.capture,
+            deliver=self.deliver,
+            reading=self.reading,
+            reconcile=self.reconcile,
+            scores=self.scores,
+            budgets={"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes},
+        )
+
+    def _deliver(self) -> Deliver:
+        settings, edge = self.settings.deliver, self.edges
+        exclusion, proof = Exclusion(), Proof(self.clock)
+        resolver = Resolver(edge.marketo, self.store, SalesforcePeople(edge.salesforce), share=settings.shared_email == "share")
+        self.dispatch = Dispatch(
+            store=self.store,
+            marketo=edge.marketo,
+            people_calls=PeopleCalls(
+                store=self.store,
+                marketo=edge.marketo,
+                resolver=resolver,
+                exclusion=exclusion,
+                max_attempts=settings.max_attempts,
+                batch_size=settings.batch_size,
+                partition=settings.partition,
+                proof=proof,
+            ),
+            rules=rules(self.settings, edge.user_filter),
+            waits=Waits(Backoff(1.0, 900.0), settings.settle_seconds),
+            clock=self.clock,
+            max_attempts=settings.max_attempts,
+            batch_size=settings.batch_size,
+            proof=proof,
+            exclusion=exclusion,
+        )
+        return Deliver(
+            store=self.store,
+            dispatch=self.dispatch,
+            clock=self.clock,
+            concurrency=self.settings.marketo.concurrency,
+            batch_size=settings.batch_size,
+            linger_seconds=settings.linger_seconds,
+            load_mappings=self._mappings,
+        )
+
+    async def _mappings(self) -> Mapping[ObjectName, ObjectMapping]:
+        """Marketo's describes, asked for until they come: meanwhile everything is buffered, and the reason is said."""
+        failures, said = 0, ""
+        while True:
+            try:
+                mappings = await self.edges.catalog.mappings()
+                self.dispatch.people_calls.external_id_lookup = (
+                    "externalPersonId" in (await self.edges.catalog.marketo_describe("Lead")).searchable
+                )
+                if said:
+                    log.info("deliver_resumed", code="describe")
+                return mappings
+            except StreamError as error:
+                failures += 1
+                wait_seconds = (
+                    min(error.resets_in_seconds, 900.0)
+                    if isinstance(error, BudgetSpent)
+                    else Backoff(1.0, 60.0).wait_seconds(failures)
+                )
+                if error.message != said:
+                    log.error("deliver_not_ready", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+                said = self.deliver.not_ready = error.message
+                await self.clock.sleep(wait_seconds)
+
+    def stop(self) -> None:
+        """End in good order: what is in flight is finished, nothing new is begun."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until `stop()` or a signal. Raises what a loop could not survive."""
+        recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
+        await self.heartbeat.restore_budgets()
+        log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
+        inputs: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self.capture.run,
+            self.reading.run,
+            self.reconcile.run,
+            self.scores.run,
+        ]
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._watch_committer(), name="watch committer")
+            beat = group.create_task(self.heartbeat.run(), name="heartbeat")
+            delivery = group.create_task(self.deliver.run(), name="deliver")
+            tasks = [group.create_task(run(), name=run.__qualname__) for run in inputs]
+            self.ready.set()
+            await self._stop.wait()
+            log.info("daemon_stopping")
+            for task in tasks:
+                task.cancel()
+            await self._drain(delivery)
+            beat.cancel()
+            watch.cancel()
+        await self.heartbeat.beat(stopped=True)
+        log.info("daemon_stopped")
+
+    async def _drain(self, delivery: asyncio.Task[None]) -> None:
+        """Let what is in flight be finished; what takes too long is taken up again by the next start."""
+        self.deliver.drain()
+        _, unfinished = await asyncio.wait({delivery}, timeout=DRAIN_SECONDS)
+        for task in unfinished:
+            log.warning("drain_cut_short", deadline_seconds=DRAIN_SECONDS)
+            task.cancel()
+
+    async def _watch_committer(self) -> None:
+        """A store that cannot commit any more ends the daemon: better loudly than buffering into nothing."""
+        await asyncio.shield(self.store.committer)
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now() * 1000)
+
+
+async def run_daemon(settings: Settings, *, on_ready: Callable[[Daemon], Awaitable[None]] | None = None) -> None:
+    """Open the store, take its lock, run until SIGTERM or SIGINT. Raises StoreError, ConfigError, or what a loop died of."""
+    store = await Store.open(settings.store.path)
+    try:
+        jar = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(cookie_jar=jar, trust_env=True) as session:
+            daemon = Daemon(settings, store, session)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, daemon.stop)
+            if on_ready is not None:
+                await on_ready(daemon)
+            await daemon.run()
+    finally:
+        with suppress(asyncio.CancelledError):
+            await store.close()

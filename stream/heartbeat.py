@@ -1,0 +1,128 @@
+"""The heartbeat: what `status` and monitoring need to know of the running daemon, written down every few seconds.
+
+The store keeps the last one, so that `status` can also tell how a stopped daemon stood, and how long Salesforce will remember.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from store.store import Store
+from stream.budget import DailyBudget
+from stream.capture import Capture
+from stream.clock import Clock
+from stream.deliver import Deliver
+from stream.reading import Reading
+from stream.reconcile import Reconcile
+from stream.scores import Scores
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 2.0
+LINE_SECONDS = 60.0
+RETENTION_SECONDS = 72 * 3600  # how long Salesforce keeps events (CDC Developer Guide)
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Writes the daemon's state into the store, and a line into the log every minute."""
+
+    store: Store
+    clock: Clock
+    capture: Capture
+    deliver: Deliver
+    reading: Reading
+    reconcile: Reconcile
+    scores: Scores
+    budgets: Mapping[str, DailyBudget]
+    _line_at: float = float("-inf")
+
+    async def restore_budgets(self) -> None:
+        """Calls that an earlier run made today count today."""
+        held = await self.store.note("budgets") or {}
+        for name, budget in self.budgets.items():
+            if name in held:
+                budget.restore(held[name]["day"], held[name]["used"])
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self.beat()
+            await self.clock.sleep(BEAT_SECONDS)
+
+    async def beat(self, *, stopped: bool = False) -> None:
+        """Write the state down once; a line for the log once a minute, and at the end."""
+        state = self.state(stopped=stopped)
+        await self.store.put_note("heartbeat", state)
+        budgets = {name: {"day": budget.day, "used": budget.used} for name, budget in self.budgets.items()}
+        await self.store.put_note("budgets", budgets)
+        if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:
+            self._line_at = self.clock.monotonic()
+            await self._line(state)
+
+    def state(self, *, stopped: bool) -> dict[str, Any]:
+        """Everything that only the running daemon knows."""
+        now = self.clock.now()
+        self.capture.note_heard()
+        pause = self.deliver.pause
+        return {
+            "at": now,
+            "pid": os.getpid(),
+            "stopped": stopped,
+            "stream": {"state": self.capture.state, "error": self.capture.error, "heard_at": self.capture.heard_at},
+            "pending": self.capture.pending,
+            "paused": {"code": pause.code, "cause": pause.cause, "cure": pause.cure} if pause else None,
+            "errors": {
+                "deliver": self.deliver.not_ready,
+                "reading": self.reading.error,
+                "reconcile": self.reconcile.error,
+                "scores": self.scores.error,
+            },
+            "freshness": self.deliver.freshness.percentiles(now),
+            "accepted": self.deliver.accepted,
+            "calls": {
+                name: {"used": budget.used, "budget": budget.limit, "day": budget.day} for name, budget in self.budgets.items()
+            },
+            "swept_until": self.scores.swept_until,
+            "polled_at": dict(self.reconcile.polled_at),
+        }
+
+    async def _line(self, state: Mapping[str, Any]) -> None:
+        backlog = await self.store.backlog()
+        log.info(
+            "heartbeat",
+            stream=state["stream"]["state"],
+            freshness_p50_seconds=_rounded(state["freshness"]["p50"]),
+            freshness_p99_seconds=_rounded(state["freshness"]["p99"]),
+            backlog=backlog,
+            blocked=await self.store.count_blocked(),
+            dead=await self.store.count_dead(),
+            calls={name: calls["used"] for name, calls in state["calls"].items()},
+            hours_to_loss=hours_to_loss(state["stream"]["heard_at"], state["at"]),
+            memory_mb=_memory_mb(),
+        )
+
+
+def hours_to_loss(heard_at: float | None, now: float) -> float | None:
+    """How many hours are left until Salesforce forgets something that was not read; None before the first connect."""
+    if heard_at is None:
+        return None
+    return round(max(RETENTION_SECONDS - (now - heard_at), 0.0) / 3600, 2)
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(value, 3) if value is not None else None
+
+
+def _memory_mb() -> float:
+    """Resident memory, from the kernel."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a pseudo file
+            return round(int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
+    except OSError:
+        return 0.0

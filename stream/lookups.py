@@ -1,0 +1,52 @@
+"""What is asked of Salesforce before a person is created in Marketo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from store.model import Key
+from stream.errors import StreamError
+from stream.ids import widen
+from stream.people import Living, LookupFailed
+from stream.salesforce.rest import SalesforceClient
+from stream.salesforce.soql import in_chunks, in_list, select
+
+READ_MOST = 2000
+
+
+@dataclass(slots=True)
+class SalesforcePeople:
+    """Answers the resolver's questions; every error comes as LookupFailed."""
+
+    salesforce: SalesforceClient
+
+    async def living(self, keys: Sequence[Key]) -> dict[Key, Living]:
+        """Those of the people that exist, with what a converted lead has become."""
+        found: dict[Key, Living] = {}
+        try:
+            for obj in ("Contact", "Lead"):
+                ids = [record_id for each, record_id in keys if each == obj]
+                fields = ["Id", "CreatedDate", *(["IsConverted", "ConvertedContactId"] if obj == "Lead" else [])]
+                for start in range(0, len(ids), READ_MOST):
+                    for row in await self.salesforce.read(obj, ids[start : start + READ_MOST], fields):
+                        if row is not None:
+                            key: Key = (obj, widen(str(row["Id"])))
+                            converted = row.get("ConvertedContactId") if row.get("IsConverted") else None
+                            found[key] = Living(key, row.get("CreatedDate"), converted)
+        except StreamError as error:
+            raise LookupFailed(f"Salesforce could not be asked who still exists: {error.message}") from error
+        return found
+
+    async def converted_from(self, contact_ids: Sequence[str]) -> dict[str, str]:
+        """Contact id → the lead that was converted into it, where there is one."""
+        found: dict[str, str] = {}
+        fields = ["Id", "ConvertedContactId"]
+        try:
+            for chunk in in_chunks(contact_ids, beside=select(fields, "Lead", "IsConverted = true AND ConvertedContactId IN ()")):
+                where = f"IsConverted = true AND {in_list('ConvertedContactId', chunk)}"
+                async for page in self.salesforce.query(select(fields, "Lead", where, "Id")):
+                    found.update({widen(str(row["ConvertedContactId"])): widen(str(row["Id"])) for row in page})
+        except StreamError as error:
+            raise LookupFailed(f"Salesforce could not be asked for converted leads: {error.message}") from error
+        return found

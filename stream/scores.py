@@ -1,0 +1,271 @@
+"""The score loop: the seven MSI fields from Marketo back to Lead and Contact.
+
+    activity feed, every interval ───┐
+    sweep over everybody, spread out ┼─▶ Marketo ids ──read 300 a call──▶ compare with what was written last
+    writes that failed before ───────┘                                      └── differences ──200 a call──▶ Salesforce
+
+The feed sees what happened to somebody; the sweep sees the nightly recalculation of stars and flames, which happens to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from store.model import Key, ObjectName
+from store.scores import Person, ScoreRow
+from store.store import Store
+from stream.budget import DailyBudget
+from stream.catalog import Catalog
+from stream.clock import Clock, wait_for_event
+from stream.errors import BudgetSpent, StreamError
+from stream.marketo.client import MarketoClient
+from stream.retry import Backoff
+from stream.salesforce.rest import SalesforceClient
+from stream.salesforce.rest_answers import RowResult
+from stream.score_diff import ScoreField, current, difference, marketo_names, score_fields
+from stream.score_rows import judge_row
+
+log = structlog.get_logger(__name__)
+
+READ_MOST, WRITE_MOST = 300, 200
+FEED_TYPES = ("New Lead", "Change Score", "Merge Leads", "Delete Lead", "Interesting Moment")
+FEED_IDS = {"New Lead": 12, "Change Score": 22, "Merge Leads": 32, "Delete Lead": 37, "Interesting Moment": 46}
+OVERLAP_SECONDS = 300.0
+TYPES_SECONDS = 86400.0
+MISSING_MS = 3_600_000  # when a person that Marketo does not have is asked for again
+PEOPLE_OBJECTS: tuple[ObjectName, ...] = ("Contact", "Lead")
+
+
+@dataclass(slots=True)
+class Write:
+    """One person's differences, and the whole of what will have been written then."""
+
+    row: ScoreRow
+    values: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Scores:
+    """The loop. Intervals are in seconds."""
+
+    store: Store
+    salesforce: SalesforceClient
+    marketo: MarketoClient
+    catalog: Catalog
+    clock: Clock
+    writes_budget: DailyBudget
+    interval_seconds: float
+    sweep_interval_seconds: float
+    field_prefix: str
+    relative_score_field: str
+    max_attempts: int
+    backoff: Backoff
+    error: str = ""
+    written: int = 0
+    swept_until: float | None = None
+    paused: bool = False
+    _fields: dict[ObjectName, list[ScoreField]] = field(default_factory=dict)
+    _types: list[int] = field(default_factory=list)
+    _types_at: float = -math.inf
+    _failures: int = 0
+    _next_feed: float = 0.0
+    _next_sweep: float = 0.0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Bring scores back until cancelled."""
+        while True:
+            try:
+                await self._turn()
+                if self.error:
+                    log.info("scores_resumed")
+                self.error, self._failures = "", 0
+                wait_seconds = await self._wait_seconds()
+            except StreamError as error:
+                wait_seconds = self._failed(error)
+            await wait_for_event(self._wake, self.clock, max(min(wait_seconds, 60.0), 0.05))
+
+    async def _wait_seconds(self) -> float:
+        wait_seconds = min(self._next_feed, self._next_sweep) - self.clock.monotonic()
+        due = await self.store.next_score_due()
+        return wait_seconds if due is None else min(wait_seconds, (due - self._now_ms()) / 1000)
+
+    def _failed(self, error: StreamError) -> float:
+        self._failures += 1
+        wait_seconds = self.backoff.wait_seconds(self._failures)
+        if isinstance(error, BudgetSpent):
+            wait_seconds = min(error.resets_in_seconds, 900.0)
+        if self.error != error.message:
+            log.warning("scores_failed", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        self.error = error.message
+        return wait_seconds
+
+    async def _turn(self) -> None:
+        if not self._fields and not await self._find_fields():
+            self._next_feed = self._next_sweep = self.clock.monotonic() + 3600.0
+            return
+        await self._due()
+        if self.clock.monotonic() >= self._next_feed:
+            await self._feed()
+            self._next_feed = self.clock.monotonic() + self.interval_seconds
+        if self.clock.monotonic() >= self._next_sweep:
+            self._next_sweep = self.clock.monotonic() + await self._sweep()
+
+    async def _find_fields(self) -> bool:
+        """Find the seven fields on both sides; False, said loudly, where there is nothing to bring back."""
+        names = marketo_names((await self.catalog.marketo_describe("Lead")).fields, self.relative_score_field)
+        found = {}
+        for obj in PEOPLE_OBJECTS:
+            describe = await self.catalog.salesforce_describe(obj)
+            found[obj] = score_fields(names, describe.fields, self.field_prefix)
+            if len(found[obj]) < 7:
+                log.error("msi_fields_missing", object=obj, found=len(found[obj]), expected=7, prefix=self.field_prefix)
+        self._fields = found if any(found.values()) else {}
+        return bool(self._fields)
+
+    # ── who
+
+    async def _due(self) -> None:
+        await self._refresh(await self.store.ids_due(self._now_ms(), READ_MOST))
+
+    async def _feed(self) -> None:
+        """Everybody to whom something happened since the last look; the token and its time are kept for the next."""
+        await self._resolve_types()
+        held = await self.store.note("activities")
+        token = (
+            held["token"]
+            if held
+            else await self.marketo.paging_token(datetime.fromtimestamp(self.clock.now() - OVERLAP_SECONDS, UTC))
+        )
+        while True:
+            page = await self._page(token, held)
+            ids = list(dict.fromkeys(activity.lead_id for activity in page.activities))
+            await self._refresh(ids)
+            token, held = page.next_token, {"token": page.next_token, "at": self.clock.now()}
+            await self.store.put_note("activities", held)
+            if not page.more:
+                return
+
+    async def _page(self, token: str, held: Mapping[str, Any] | None) -> Any:
+        """The next page; where the token is refused (too old), one from a little before its time."""
+        try:
+            return await self.marketo.activities(token, self._types)
+        except StreamError as error:
+            if error.heals_itself or held is None:
+                raise
+            log.warning("paging_token_renewed", error=error.message)
+            since = datetime.fromtimestamp(float(held["at"]) - OVERLAP_SECONDS, UTC)
+            return await self.marketo.activities(await self.marketo.paging_token(since), self._types)
+
+    async def _resolve_types(self) -> None:
+        if self.clock.monotonic() - self._types_at < TYPES_SECONDS:
+            return
+        names = await self.marketo.activity_types()
+        self._types = [names.get(name, FEED_IDS[name]) for name in FEED_TYPES]
+        self._types_at = self.clock.monotonic()
+
+    async def _sweep(self) -> float:
+        """One page of the sweep; returns the seconds until the next, so that everybody is read once in the interval."""
+        held = await self.store.note("sweep") or {"after": "", "began": self.clock.now()}
+        if held["began"] > self.clock.now():
+            return float(held["began"]) - self.clock.now()
+        ids = await self.store.ids_after(held["after"], READ_MOST)
+        await self._refresh(ids)
+        if len(ids) == READ_MOST:
+            await self.store.put_note("sweep", {**held, "after": ids[-1]})
+            calls = max(math.ceil(await self.store.count_people() / READ_MOST), 1)
+            return self.sweep_interval_seconds / calls
+        self.swept_until = held["began"]
+        await self.store.put_note("swept_until", held["began"])
+        due = float(held["began"]) + self.sweep_interval_seconds
+        left = max(due - self.clock.now(), min(self.sweep_interval_seconds, 1.0))
+        await self.store.put_note("sweep", {"after": "", "began": self.clock.now() + left})
+        return left
+
+    # ── what
+
+    async def _refresh(self, marketo_ids: Sequence[str]) -> None:
+        """Read these people in Marketo and write what differs to Salesforce."""
+        people = await self.store.people(marketo_ids) if marketo_ids else []
+        wanted = list(dict.fromkeys(person.marketo_id for person in people))
+        names = sorted({score.marketo for fields in self._fields.values() for score in fields})
+        leads: dict[str, Mapping[str, Any]] = {}
+        for start in range(0, len(wanted), READ_MOST):
+            chunk = wanted[start : start + READ_MOST]
+            leads.update(
+                {str(row["id"]): row for row in await self.marketo.find("leads", "id", chunk, ["id", *names]) if "id" in row}
+            )
+        missing = [marketo_id for marketo_id in wanted if marketo_id not in leads]
+        if missing:
+            log.warning("people_missing_in_marketo", people=len(missing), marketo_ids=missing[:20])
+        await self._write(await self._differences(people, leads))
+
+    async def _differences(self, people: Sequence[Person], leads: Mapping[str, Mapping[str, Any]]) -> list[Write]:
+        rows = await self.store.last_written([person.key for person in people])
+        writes: list[Write] = []
+        settled: list[ScoreRow] = []
+        for person in people:
+            row = rows.get(person.key) or ScoreRow(person.key)
+            if row.stopped or person.marketo_id not in leads:
+                if row.due_ms:
+                    settled.append(replace(row, due_ms=0 if row.stopped else self._now_ms() + MISSING_MS))
+                continue
+            now = current(leads[person.marketo_id], self._fields.get(person.key[0], []))
+            values = difference(now, row.written)
+            if values:
+                writes.append(Write(row, values, now))
+            elif row.due_ms:
+                settled.append(ScoreRow(row.key, row.written))
+        if settled:
+            await self.store.remember_scores(settled)
+        return writes
+
+    async def _write(self, writes: Sequence[Write]) -> None:
+        for obj in PEOPLE_OBJECTS:
+            of_object = [write for write in writes if write.row.key[0] == obj and not self._too_early(write.row)]
+            for start in range(0, len(of_object), WRITE_MOST):
+                await self._write_chunk(obj, of_object[start : start + WRITE_MOST])
+
+    def _too_early(self, row: ScoreRow) -> bool:
+        return row.due_ms > self._now_ms()
+
+    async def _write_chunk(self, obj: ObjectName, writes: Sequence[Write]) -> None:
+        """One call; the budget is for writes, because each comes back as an event that Salesforce counts."""
+        self.writes_budget.take(len(writes))
+        results = await self.salesforce.update(obj, [{"Id": write.row.key[1], **write.values} for write in writes])
+        rows = [await self._settle(write, result) for write, result in zip(writes, results, strict=True)]
+        await self.store.remember_scores(rows)
+        accepted = sum(result.success for result in results)
+        self.written += accepted
+        log.info("scores_written", object=obj, records=accepted, refused=len(results) - accepted)
+
+    async def _settle(self, write: Write, result: RowResult) -> ScoreRow:
+        """What to remember of a row: what was written, when to try again, or why to stop."""
+        row = write.row
+        if result.success:
+            return ScoreRow(row.key, {**(row.written or {}), **write.after})
+        judged = judge_row(result.code, attempt=row.attempts + 1, max_attempts=self.max_attempts)
+        if judged.action == "stop":
+            log.info("score_writes_stopped", object=row.key[0], id=row.key[1], code=result.code, cause=judged.cause)
+            return ScoreRow(row.key, row.written, row.attempts, 0, result.code)
+        if judged.action == "dead":
+            await self._bury(row.key, result, judged.cause, judged.cure, row.attempts + 1)
+            return ScoreRow(row.key, row.written, row.attempts + 1, 0, result.code)
+        due_ms = self._now_ms() + int(self.backoff.wait_seconds(row.attempts + 1) * 1000)
+        return ScoreRow(row.key, row.written, row.attempts + judged.counted, due_ms)
+
+    async def _bury(self, key: Key, result: RowResult, cause: str, cure: str, attempts: int) -> None:
+        named = f"{cause} (fields: {', '.join(result.fields)})" if result.fields else cause
+        log.error("dead_letter", object=key[0], id=key[1], code=result.code, cause=named, cure=cure)
+        await self.store.bury_score(key, code=result.code, cause=named, cure=cure, attempts=attempts, now_ms=self._now_ms())
+
+    def _now_ms(self) -> int:
+        return int(self.clock.now() * 1000)
