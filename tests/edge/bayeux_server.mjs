@@ -180,7 +180,9 @@ function bayeux(request, response, messages) {
   }
   request.body = messages;
   if (channel === "/meta/handshake") {
-    response.appendHeader("Set-Cookie", "sfdc-stream=!aB+c/d==; Path=/; HttpOnly"); // what a load balancer pins a client with
+    const set = response.setHeader.bind(response);
+    const pin = "sfdc-stream=!aB+c/d==; Path=/; HttpOnly"; // what a load balancer ties a client to one server with
+    response.setHeader = (name, value) => set(name, name === "Set-Cookie" ? [value, pin] : value);
   }
   return cometd.handle(request, response);
 }

@@ -84,7 +84,8 @@ class Aftermath:
 
     def tasks(self) -> set[asyncio.Task[Any]]:
         """Tasks that were not there when the test began."""
-        return {task for task in asyncio.all_tasks() - self.before if not _of_server(task)}
+        known = {*self.before, asyncio.current_task()}
+        return {task for task in asyncio.all_tasks() if task not in known and not _of_server(task)}
 
 
 def _of_server(task: asyncio.Task[Any]) -> bool:
