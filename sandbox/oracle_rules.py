@@ -123,6 +123,7 @@ class Rules:
 
     shared_email: Literal["share", "duplicate"] = "share"
     merge_people: bool = True
+    lead_company: Literal["never", "when_no_account"] = "never"
     deletes: Mapping[str, Fate] = field(default_factory=_default_deletes)
     deleted_field: str = ""
     empty_role: str = "Unspecified"
@@ -144,6 +145,8 @@ class Rules:
     def mapping(self, obj: str) -> dict[str, str]:
         """Salesforce field → Marketo field, without those to be ignored."""
         both = {**FIELDS[obj], **self.fields.get(obj, {})}
+        if obj == "Lead" and self.lead_company == "when_no_account":
+            both["Company"] = "company"
         return {there: here for there, here in both.items() if here not in self.ignored_fields}
 
 

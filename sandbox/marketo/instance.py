@@ -54,7 +54,7 @@ class Violation:
     detail: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Instance:
     """State of the instance. `now` is the clock, `sleep` how it waits; tests may put their own in."""
 
@@ -167,7 +167,8 @@ class Instance:
         self, request: int, object_name: str, key: Any, action: str, *, sent: Mapping[str, Any], changed: Mapping[str, Any]
     ) -> None:
         """Remember an accepted write."""
-        self.journal.append(Write(self.now(), request, object_name, key, action, dict(sent), dict(changed)))
+        if self.quirks.journal:
+            self.journal.append(Write(self.now(), request, object_name, key, action, dict(sent), dict(changed)))
 
     def violated(self, request: int, kind: str, object_name: str, key: Any, detail: str) -> None:
         """Remember something accepted that should not have been sent."""

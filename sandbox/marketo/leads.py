@@ -59,7 +59,7 @@ class Leads:
     async def sync(self, body: Mapping[str, Any], request: int) -> Page:
         """Look who exists, take time, then write: in between another call may have created the same person."""
         instance = self._instance
-        if instance.quirks.native_crm:
+        if instance.quirks.native_crm and not instance.quirks.native_crm_takes_leads:
             raise Refused("1018", "CRM Enabled")
         records = records_of(body)
         call = self._call(body, request)

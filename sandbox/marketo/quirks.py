@@ -22,6 +22,8 @@ class Quirks:
     """An opportunity naming an unknown sales person: 718 for the whole call, for the record, or the relation is lost."""
     native_crm: bool = False
     """A native CRM sync is on: writes answer 1018 and the role API is not there (610)."""
+    native_crm_takes_leads: bool = False
+    """With native CRM sync on, leads can be written all the same (the documents name only the other objects as read-only)."""
     partition_required: bool = False
     """Lead creates must name a partition (1009)."""
     denied_paths: list[str] = field(default_factory=list)
@@ -42,3 +44,5 @@ class Quirks:
     """How many activities of any type one call looks through: pages of a rare type come short or empty, with more to follow."""
     value_change_activities: bool = True
     """Whether every changed lead field leaves an activity 13, as in a real instance (memory, in a large one)."""
+    journal: bool = True
+    """Whether accepted writes are remembered (memory, in a large instance); without it the oracle knows less."""

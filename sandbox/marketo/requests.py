@@ -109,7 +109,7 @@ def batch_size(parameters: Mapping[str, Any]) -> int:
         return RECORDS_MAX
     try:
         return max(1, min(RECORDS_MAX, int(value)))
-    except ValueError:
+    except (TypeError, ValueError):
         raise Refused("1001", f"Invalid value '{value}'. Required of type 'Integer'") from None
 
 

@@ -17,7 +17,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from sandbox.faults import FaultScript, Handler
-from sandbox.marketo.api import BODY_BYTES_MAX, CODE, URI_BYTES_MAX, Api, effective_method, form_of
+from sandbox.marketo.api import BODY_BYTES_MAX, CODE, URI_BYTES_MAX, Api
+from sandbox.marketo.calls import effective_method, form_of
 from sandbox.marketo.identity import Identity
 from sandbox.marketo.instance import Instance
 from sandbox.marketo.limits import Limits, Ticket
@@ -41,7 +42,7 @@ class Exchange:
     answer: bytes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class SimulatedMarketo:
     """A Marketo with one custom service. Everything a test may turn is an attribute: instance, faults, limits, identity.
 

@@ -200,6 +200,8 @@ async def test_1018_with_native_crm_sync_while_reads_go_on(world: World) -> None
     assert (await world.get("companies/describe"))["success"]
     assert code(await world.get("opportunities/roles/describe")) == "610"
     assert code(await world.post("opportunities/roles", {"input": [{}]})) == "610"
+    world.instance.quirks.native_crm_takes_leads = True
+    assert (await world.sync("leads", {"email": "a@example.com"}))[0]["status"] == "created"
 
 
 async def test_1036_for_the_same_record_twice(world: World) -> None:
