@@ -86,7 +86,7 @@ class Database:
             self._roll_back(0)
             raise
         finally:
-            self._changes = None
+            self._changes, self._by = None, None
         self.publisher.publish(changes, by, self.person_id)
 
     def _roll_back(self, mark: int) -> None:
@@ -122,7 +122,7 @@ class Database:
 
     def create(self, obj: str, fields: Mapping[str, Any], by: Caller | None = None) -> str:
         """Create one record and return its 18-character id; raises `Refused` in Salesforce's words."""
-        kind = self.type_named(obj)
+        kind = self._writable_type(obj, by)
         with self._atomic(by) as author:
             given = self._read(kind, fields, author, creating=True)
             row: Row = {f.name: f.default for f in kind.fields.values() if f.default is not None}
@@ -140,7 +140,7 @@ class Database:
 
     def update(self, obj: str, record_id: str, fields: Mapping[str, Any], by: Caller | None = None) -> None:
         """Change one record; what triggers add goes into the same event. Raises `Refused`."""
-        kind = self.type_named(obj)
+        kind = self._writable_type(obj, by)
         with self._atomic(by) as author:
             given = self._read(kind, fields, author, creating=False)
             before = self._live_row(kind, record_id)
@@ -215,12 +215,16 @@ class Database:
 
     # ---- reading
 
-    def type_named(self, name: str) -> ObjectType:
-        """An object by its name, case aside; raises `Refused` NOT_FOUND for unknown and hidden ones."""
+    def type_named(self, name: str, *, hidden_too: bool = False) -> ObjectType:
+        """An object by its name, case aside; raises `Refused` NOT_FOUND for one that is unknown or hidden from the API user."""
         kind = self.types.get(name) or next((t for t in self.types.values() if t.name.lower() == name.lower()), None)
-        if kind is None or kind.name in self.hidden_objects:
+        if kind is None or (kind.name in self.hidden_objects and not hidden_too):
             raise missing_record()
         return kind
+
+    def _writable_type(self, name: str, by: Caller | None) -> ObjectType:
+        """The object of a write: people in the browser see all of them."""
+        return self.type_named(name, hidden_too=by is None and self._by is None)
 
     def field(self, obj: str, name: str) -> Field | None:
         """A field the API user may see, by its name, case aside."""

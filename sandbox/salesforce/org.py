@@ -61,7 +61,7 @@ class Org(Database):
 
     def delete_many(self, obj: str, ids: Iterable[str], by: Caller | None = None) -> None:
         """Delete several records in one transaction: one event with several recordIds."""
-        kind = self.type_named(obj)
+        kind = self._writable_type(obj, by)
         if not kind.deletable:
             raise Refused("INSUFFICIENT_ACCESS_OR_READONLY", f"{kind.name} can not be deleted", status=403)
         for_all = list(ids)
@@ -85,7 +85,7 @@ class Org(Database):
 
     def undelete(self, obj: str, record_id: str) -> None:
         """Take a record, and the children that went with it, out of the recycle bin."""
-        kind = self.type_named(obj)
+        kind = self._writable_type(obj, None)
         row = self.inspect(kind.name, record_id)
         if row is None or not row.get("IsDeleted"):
             raise Refused("UNDELETE_FAILED", "entity is not in the recycle bin")
@@ -119,7 +119,7 @@ class Org(Database):
 
         Nothing in the events says that it was a merge.
         """
-        kind = self.type_named(obj)
+        kind = self._writable_type(obj, None)
         if "MasterRecordId" not in kind.fields:
             raise Refused("INVALID_TYPE", f"{kind.name} can not be merged")
         with self.transaction():

@@ -14,7 +14,7 @@ from sandbox.salesforce.gate import VERSIONS, read_options
 from sandbox.salesforce.ids import mint_id
 from sandbox.salesforce.oauth import json_response
 from sandbox.salesforce.org import Org
-from sandbox.salesforce.select import run
+from sandbox.salesforce.query import run
 from sandbox.salesforce.soql import parse
 
 ROOT = r"/services/data/v{version:\d+\.\d+}"

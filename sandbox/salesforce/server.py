@@ -89,6 +89,21 @@ class SimulatedSalesforce:
         """Where it listens: login URL and instance URL in one."""
         return f"http://{self._address[0]}:{self._address[1]}"
 
+    def settings(self, flow: str = "jwt") -> dict[str, str]:
+        """What a client has to be configured with to sign in here: `login_url`, `flow`, and the credentials of that flow."""
+        sign_in = self.sign_in
+        secrets = {
+            "jwt": {"private_key": sign_in.private_key, "username": sign_in.username},
+            "client_credentials": {"client_secret": sign_in.client_secret},
+            "refresh_token": {"client_secret": sign_in.client_secret, "refresh_token": sign_in.refresh_token},
+            "password": {
+                "client_secret": sign_in.client_secret,
+                "username": sign_in.username,
+                "password": sign_in.password,
+            },
+        }
+        return {"login_url": self.base_url, "flow": flow, "client_id": sign_in.client_id, **secrets[flow]}
+
     @property
     def _counter(self) -> Middleware:
         @web.middleware

@@ -119,6 +119,16 @@ async def test_hidden_fields_look_as_if_they_did_not_exist(salesforce: Simulated
     assert refused.code == "INVALID_FIELD"
 
 
+async def test_hidden_objects_are_unknown_to_the_api_and_silent(salesforce: SimulatedSalesforce, wire: Wire) -> None:
+    salesforce.org.hide_object("Lead")
+    one = make_lead(salesforce)
+    assert salesforce.org.log.events() == []
+    assert (await wire.query("SELECT Id FROM Lead")).code == "INVALID_TYPE"
+    assert (await wire.rest("GET", "/sobjects/Lead/describe")).status == 404
+    answer = await wire.rest("PATCH", "/composite/sobjects", json=patch_of({"id": one, "Title": "CEO"}))
+    assert answer.body[0]["success"] is False
+
+
 async def test_a_uri_beyond_16_kb_and_headers_beyond_it_are_refused(wire: Wire) -> None:
     ids = ",".join(f"'00Q5g000000{number:04}'" for number in range(1_000))
     assert (await wire.query(f"SELECT Id FROM Lead WHERE Id IN ({ids})")).status == 414  # noqa: S608 - as above

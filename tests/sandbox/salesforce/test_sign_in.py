@@ -39,6 +39,7 @@ async def test_each_grant_gives_a_token_without_a_lifetime(salesforce: Simulated
         await ask(wire, "refresh_token", refresh_token=sign_in.refresh_token),
         await ask(wire, "password", username=sign_in.username, password=sign_in.password),
     ]
+    assert salesforce.settings("jwt")["login_url"] == salesforce.base_url
     for answer in answers:
         assert answer.status == 200, answer.body
         assert answer.body["instance_url"] == salesforce.base_url
