@@ -28,7 +28,7 @@ PLACES: Final = {
     "Opportunity": (OPPORTUNITY, "externalOpportunityId"),
     "OpportunityContactRole": (ROLE, ""),
 }
-__all__ = ["Report", "Rules", "compare", "resent"]
+__all__ = ["PLACES", "Report", "Rules", "compare", "resent"]
 
 
 def compare(org: Org, instance: Instance, rules: Rules | None = None) -> Report:

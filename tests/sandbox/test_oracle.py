@@ -12,7 +12,8 @@ from sandbox.marketo import Instance
 from sandbox.marketo.leads import Leads
 from sandbox.marketo.objects import Objects
 from sandbox.marketo.schema import COMPANY, OPPORTUNITY, ROLE, SALES_PERSON
-from sandbox.oracle import Report, Rules, compare
+from sandbox.oracle import PLACES, Report, Rules, compare
+from sandbox.oracle_rules import FIELDS, SCORES
 from sandbox.salesforce.org import Org
 from tests.sandbox.marketo_world import Moment
 
@@ -357,3 +358,15 @@ async def test_lead_companies_where_that_is_the_setting() -> None:
     for name in ("lead", "queued"):
         _person(name, company=(pair.org.get("Lead", pair.ids[name]) or {})["Company"])(pair)
     assert pair.check(lead_company="when_no_account").ok
+
+
+async def test_the_oracle_knows_only_fields_that_exist_on_both_sides() -> None:
+    pair = await synced()
+    for name, mapping in FIELDS.items():
+        place, _ = PLACES[name]
+        assert set(mapping) <= set(pair.org.types[name].fields), name
+        assert set(mapping.values()) <= set(pair.marketo.schemas[place].fields), name
+    for suffix, (here, _, length) in SCORES.items():
+        assert here in pair.marketo.schemas["lead"].fields
+        for name in ("Contact", "Lead"):
+            assert pair.org.types[name].fields[f"mkto_si__{suffix}"].length == length
