@@ -6,6 +6,7 @@ other failure is raised: Unreachable, AuthRefused, BudgetSpent, or AnswerRefused
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from stream.errors import MarketoError, Unreachable
 from stream.marketo.answers import Describe, Page, RecordResult, activity_of, align, describe_of, usage_of
 from stream.marketo.identity import Identity, Token
 from stream.marketo.limits import Gate
-from stream.marketo.wire import Answer, Request, dumps, read_answer, translated
+from stream.marketo.wire import Answer, AnswerRefused, Request, dumps, read_answer, translated
 
 MarketoObject = Literal["salespersons", "companies", "leads", "opportunities", "opportunities/roles"]
 SyncAction = Literal["createOrUpdate", "updateOnly", "createOnly", "createDuplicate"]
@@ -32,6 +33,9 @@ MOST_ACTIVITY_TYPES = 10
 MOST_PAGES = 200  # 60,000 records for 300 values: a paging that goes on beyond this does not end
 TOKEN_CODES = frozenset({"601", "602"})
 NO_DATA_CODE = "702"
+NO_SUCH_CALL_CODES = frozenset({"404", "610"})
+NATIVE_CRM_CODE = "1018"
+ROLES_PATH = "/rest/v1/opportunities/roles"
 
 
 class _Content(TypedDict, total=False):
@@ -216,8 +220,10 @@ class MarketoClient:
             try:
                 async with translated(request.endpoint), self._request(request, token) as response:
                     return await read_answer(request.endpoint, response)
-            except MarketoError as error:
+            except AnswerRefused as error:
                 self._gate.refused(error.code)
+                if error.code in NO_SUCH_CALL_CODES and request.path.startswith(ROLES_PATH):
+                    error.code = NATIVE_CRM_CODE  # where native CRM sync is on, calls for roles are missing instead of refused
                 raise
 
     def _request(self, request: Request, token: Token) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -228,7 +234,7 @@ class MarketoClient:
             request.method,
             self._base_url + request.path,
             params=request.params,
-            data=request.body if request.form is None else request.form,
+            data=request.form if request.body is None else io.BytesIO(request.body),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=request.seconds, sock_connect=self._timeouts.connect),
             allow_redirects=False,

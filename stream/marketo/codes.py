@@ -106,10 +106,7 @@ RULES: dict[str, Rule] = {
         "Compare marketo.base_url, client_id and client_secret with the LaunchPoint service in Marketo's Admin.",
     ),
     "403": _paused("something in front of Marketo forbids the call", "Check marketo.base_url, proxies and the IP allowlist."),
-    "404": _paused(
-        "this address knows no such Marketo call",
-        "Check marketo.base_url; where native CRM sync is on, Marketo has no calls for opportunity roles.",
-    ),
+    "404": _paused("this address knows no such Marketo call", "Check marketo.base_url."),
     "413": Rule(
         "the request is larger than Marketo takes",
         "Shorten the record's long texts, or take them out of the [fields.*] mapping, then retry the dead letter.",
@@ -119,6 +116,9 @@ RULES: dict[str, Rule] = {
         wait_seconds=0.0,
     ),
     "414": Rule("the request's address is longer than Marketo takes", BY_ITSELF, "as_post", "as_post", wait_seconds=0.0),
+    "600": _paused(
+        "Marketo saw no access token in the call", "Look for a proxy before Marketo that removes the Authorization header."
+    ),
     "601": _TOKEN,
     "602": _TOKEN,
     "603": _paused(
@@ -138,7 +138,6 @@ RULES: dict[str, Rule] = {
     "610": replace(
         _MALFORMED,
         cause="Marketo knows no such call",
-        cure="Check whether native CRM sync is on in Marketo: then there are no opportunity roles. If not, report a bug.",
     ),
     "611": _suspect(
         "Marketo reports a system error",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream.marketo.limits import CallLimits, Gate
@@ -143,7 +143,7 @@ CALLERS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(callers=CALLERS, calls=st.integers(1, 12), concurrency=st.integers(1, 6))
 def test_no_20_seconds_see_more_calls_than_configured_whatever_the_latency(
     callers: list[Caller], calls: int, concurrency: int
@@ -156,7 +156,7 @@ def test_no_20_seconds_see_more_calls_than_configured_whatever_the_latency(
     assert run.most_at_once <= concurrency
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(callers=CALLERS, calls=st.integers(1, 12), concurrency=st.integers(1, 6))
 def test_everybody_who_does_not_give_up_is_served_in_the_order_they_came(
     callers: list[Caller], calls: int, concurrency: int
@@ -168,7 +168,7 @@ def test_everybody_who_does_not_give_up_is_served_in_the_order_they_came(
     assert wanted == sorted(wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(calls=st.integers(1, 12), concurrency=st.integers(1, 6), count=st.integers(1, 60))
 def test_the_limit_is_used_to_the_full(calls: int, concurrency: int, count: int) -> None:
     callers = [Caller(0.0, 0.0, 0.0) for _ in range(count)]

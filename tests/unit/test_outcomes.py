@@ -131,16 +131,16 @@ def test_a_delete_of_what_is_not_there_is_done_and_counts_nothing() -> None:
 
 def test_every_rule_has_a_row_here_and_tells_a_person_what_to_do() -> None:
     tested = {code for row in ROWS for code in row.codes.split()}
-    assert set(RULES) - tested == {"403", "404", "mismatch", "unreachable"}
+    assert set(RULES) - tested == {"600", "403", "404", "mismatch", "unreachable"}
     for rule in RULES.values():
         assert len(rule.cause) > 10
         assert rule.cure.endswith(".")
 
 
-def test_an_address_that_forbids_or_does_not_know_the_call_stops_the_flow_until_it_does() -> None:
-    for code in ("403", "404"):
+def test_an_address_where_no_call_comes_through_stops_the_flow_until_one_does() -> None:
+    for code, named in (("403", "base_url"), ("404", "base_url"), ("600", "Authorization")):
         assert (batch(code).action, batch(code).pause_until) == ("pause", "probe")
-        assert "base_url" in batch(code).cure
+        assert named in batch(code).cure
 
 
 def test_an_answer_that_matches_nothing_is_tried_again_then_divided() -> None:
