@@ -158,7 +158,8 @@ class FencedTransport(LongPollingTransport):
         find_response_for: JsonObject | None = None,
     ) -> JsonObject | None:
         """Queue the events, take the advice, and only then raise what the replies refuse: the events came before it."""
-        reply, lost = None, None
+        reply: JsonObject | None = None
+        losses: list[StreamError] = []
         for message in payload:
             if is_event_message(message):
                 self.incoming_queue.put_nowait(message)
@@ -167,12 +168,13 @@ class FencedTransport(LongPollingTransport):
                 self._reconnect_advice = {**self._reconnect_advice, **advice}
             if reply is None and is_matching_response(message, find_response_for):
                 reply = message
-            lost = lost or _loss(message, asked=message is reply)
-        if reply is not None and lost is None and reply["channel"] in {MetaChannel.CONNECT, MetaChannel.HANDSHAKE}:
+            if loss := _loss(message, asked=message is reply):
+                losses.append(loss)
+        if reply is not None and not losses and reply["channel"] in {MetaChannel.CONNECT, MetaChannel.HANDSHAKE}:
             self.heard_at = self._clock.monotonic()
         self._arrived()
-        if lost is not None:
-            raise lost
+        if losses:  # a farewell may stand before the refusal that tells why
+            raise next((loss for loss in losses if type(loss) is not Unreachable), losses[0])
         return reply
 
 

@@ -88,6 +88,20 @@ async def test_a_server_that_wishes_the_session_to_end_is_obeyed(
     assert wish in str(loss)
 
 
+async def test_a_farewell_does_not_hide_the_reason_behind_it(scripted: ScriptedBayeux, scripted_source: MakeSource) -> None:
+    tokens = FakeTokens(scripted.base_url)
+    farewell = {"channel": "/meta/disconnect"}
+    script(scripted, "poll", lambda message: [event(1), farewell, refused(message, "401::Authentication invalid")])
+    source = scripted_source(tokens)
+    async with source.subscribe(NEW_EVENTS) as subscription:
+        got, loss = await drained(subscription)
+    assert numbers(got) == [1]
+    assert "401::Authentication invalid" in str(loss)
+    async with source.subscribe(NEW_EVENTS):
+        assert tokens.renewals == 1
+    assert scripted.counts["/meta/handshake"] == 2
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
