@@ -216,11 +216,16 @@ Outcome = Ack | Retry | Dead
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """A converted lead's Marketo person (None: it had none) goes to this contact, which is then sent whole."""
+    """A Marketo person goes from one record to another (a converted lead's to its contact, a deleted one's to who shared it).
 
-    lead_id: str
-    contact_id: str
+    `filled` are the Marketo fields filled for the old record: the new one answers for them. The new one is read and sent whole.
+    """
+
+    giver: Key
+    taker: Key
     marketo_id: str | None
+    filled: frozenset[str]
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

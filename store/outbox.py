@@ -79,7 +79,7 @@ async def finish(
 ) -> list[HandOver]:
     """Write down what became of claimed entries, and take the changes that follow from it, in one transaction.
 
-    Returns the handovers that were refused because the contact has a Marketo person of its own.
+    Returns the handovers that were refused because the taker has a Marketo person of its own.
     """
     rows = await tx.rows("entries_by_id", list_json(outcome.entry_id for outcome in outcomes))
     entries = {entry.entry_id: entry for entry in map(entry_of, rows)}
@@ -97,16 +97,17 @@ async def finish(
 
 
 async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
-    """Give the lead's Marketo person to the contact; False where the contact has another one already."""
-    key: Key = ("Contact", handover.contact_id)
-    contact = (await waits.records(tx, [key])).get(key) or Record(object="Contact", record_id=handover.contact_id)
-    if contact.marketo_id == handover.marketo_id and contact.state == "synced":
-        return True
-    if contact.marketo_id is None and contact.state not in {"deleted", "dropped"}:
-        contact.marketo_id = handover.marketo_id
-        await tx.run("put_record", *record_row(contact))
-    await append(tx, [Change("Contact", handover.contact_id, read="converted from a lead")], now_ms)
-    return contact.marketo_id == handover.marketo_id or handover.marketo_id is None
+    """Give the person to the taker, who is sent whole then; False where the taker has another person already."""
+    known = (await waits.records(tx, [handover.taker])).get(handover.taker)
+    taker = known or Record(object=handover.taker[0], record_id=handover.taker[1])
+    if taker.marketo_id is not None and taker.marketo_id != handover.marketo_id:
+        return handover.marketo_id is None
+    if taker.state not in {"deleted", "dropped"}:
+        taker.marketo_id = handover.marketo_id
+        taker.filled |= handover.filled
+        await tx.run("put_record", *record_row(taker))
+    await append(tx, [Change(*handover.taker, read=handover.why)], now_ms)
+    return True
 
 
 async def _sort(

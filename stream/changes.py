@@ -16,7 +16,7 @@ import orjson
 
 from store.model import Change, ObjectName, Ref
 from stream.ids import is_user, widen
-from stream.mapping import NEEDED, REF_FIELD, REFS_OF, SourceFields
+from stream.mapping import DERIVED, NEEDED, REF_FIELD, REFS_OF, SourceFields
 from stream.model import ChangeEvent, DecodeError
 
 HOUSEKEEPING = frozenset(
@@ -63,30 +63,43 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
     of_interest = fields.of(obj)
     known = {name: value for name, value in event.fields.items() if name in of_interest}
     if event.change_type == "CREATE":
-        return _created(event, bare, known)
+        return _created(event, bare, known, of_interest)
     news = {name: value for name, value in known.items() if value is not None or _says_cleared(event, name)}
     diffs = sorted(event.diffs & of_interest)
+    derived = _derived(obj, news, event, of_interest)
     return replace(
         bare,
         fields=news,
-        read=f"only a difference came of {', '.join(diffs)}" if diffs else "",
+        read=f"only a difference came of {', '.join(diffs)}" if diffs else derived,
         refs=_refs(obj, news),
         relevant=bool(news.keys() - HOUSEKEEPING - {"CreatedDate"} or diffs),
     )
 
 
-def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any]) -> Change:
+def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_interest: frozenset[str]) -> Change:
     obj = bare.object
     filled = {name: value for name, value in known.items() if value is not None}
     missing = [name for name in NEEDED[obj] if name not in filled]
+    read = f"{', '.join(missing)} was not in the event" if missing else ""
+    if not read:
+        read = "only a difference came" if event.diffs else _derived(obj, filled, event, of_interest)
     return replace(
         bare,
         fields=filled,
-        whole=not missing and not event.diffs,
-        read=f"{', '.join(missing)} was not in the event" if missing else ("only a difference came" if event.diffs else ""),
+        whole=not read,
+        read=read,
         refs=_refs(obj, {REF_FIELD[ref]: None for ref in REFS_OF[obj]} | filled),
         created=_text_or_none(event.fields.get("CreatedDate")),
     )
+
+
+def _derived(obj: ObjectName, fields: Mapping[str, Any], event: ChangeEvent, of_interest: frozenset[str]) -> str:
+    """Why the record has to be read for fields that follow from a changed one and did not come with it; "" where it need not."""
+    for source, following in DERIVED.get(obj, {}).items():
+        wanted = [name for name in following if name in of_interest]
+        if wanted and fields.get(source) is not None and not any(name in event.fields for name in wanted):
+            return f"{', '.join(wanted)} follow from {source} and were not in the event"
+    return ""
 
 
 def _says_cleared(event: ChangeEvent, name: str) -> bool:

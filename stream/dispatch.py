@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from store.model import PEOPLE, Ack, Change, Claimed, Dead, HandOver, ObjectName, Record, Retry
+from store.model import PEOPLE, Ack, Claimed, Dead, HandOver, ObjectName, Record, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Item, Proof, Verdict
@@ -19,7 +19,7 @@ from stream.exclusion import Exclusion, rounds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation
-from stream.people_calls import PeopleCalls
+from stream.people_calls import PeopleCalls, Replan
 from stream.plan import Converted, Done, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
 from stream.settle import Settled, Waits, back, settle
 
@@ -33,6 +33,8 @@ MARKETO_OBJECT: Mapping[ObjectName, MarketoObject] = {
     "Opportunity": "opportunities",
     "OpportunityContactRole": "opportunities/roles",
 }
+
+EMAIL_CURE = "let the Marketo admin correct the sales person's email: it must equal the Salesforce user's"
 
 
 @dataclass(slots=True)
@@ -68,9 +70,13 @@ class Dispatch:
                 await self._without_calls(each, planned, settled)
         if obj in PEOPLE:
             items.sort(key=lambda item: people.order_of(item.claimed.record))
+
+        def replan(again: Claimed) -> Plan:
+            return plan(again, mapping, self.rules)
+
         for members in rounds(items, _keys_of):
             async with self.exclusion.hold(key for item in members for key in _keys_of(item)) as held:
-                await self._round(obj, members, held, settled)
+                await self._round(obj, members, held, settled, replan)
                 await self._write(settled)
         await self._write(settled)
         return settled
@@ -83,7 +89,7 @@ class Dispatch:
         settled.outcomes, settled.follow_ups, settled.handovers = [], [], []
         refused = await self.store.finish(outcomes, self.now_ms(), follow_ups=follow_ups, handovers=handovers)
         for each in refused:
-            log.warning("conversion_left_two_people", lead=each.lead_id, contact=each.contact_id, marketo_id=each.marketo_id)
+            log.warning("conversion_left_two_people", lead=each.giver[1], contact=each.taker[1], marketo_id=each.marketo_id)
 
     async def _convert(self, claimed: Claimed, planned: Converted, settled: Settled) -> None:
         """The lead's person goes to the contact, unless a batch is creating one for it just now: then after that."""
@@ -93,7 +99,9 @@ class Dispatch:
             keys.add(f"id:{record.marketo_id}")
         async with self.exclusion.hold(keys):
             settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True))
-            settled.handovers.append(HandOver(entry.record_id, planned.contact_id, record.marketo_id))
+            settled.handovers.append(
+                HandOver(record.key, ("Contact", planned.contact_id), record.marketo_id, record.filled, "converted from a lead")
+            )
             await self._write(settled)
         log.info("lead_converted", lead=entry.record_id, contact=planned.contact_id, marketo_id=record.marketo_id)
 
@@ -117,13 +125,11 @@ class Dispatch:
         sharers = (await self.store.sharers([record.marketo_id])).get(record.marketo_id, [])
         others = sorted((other for other in sharers if other.key != record.key), key=people.order_of)
         if others:
-            heir = others[0]
-            settled.follow_ups.append(
-                Change(heir.object, heir.record_id, read="carries the Marketo person it shared from now on")
-            )
+            why = "carries the Marketo person it shared from now on"
+            settled.handovers.append(HandOver(record.key, others[0].key, record.marketo_id, record.filled, why))
         return bool(others)
 
-    async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled) -> None:
+    async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled, replan: Replan) -> None:
         if settled.pause is not None:
             for item in items:
                 settled.add(back(item, self.now_ms()))
@@ -133,9 +139,11 @@ class Dispatch:
         if removals:
             self._settle(await self._remove(obj, removals, settled), settled)
         if upserts and obj in PEOPLE:
-            self._settle(await self.people_calls.send(upserts, held, settled, self.now_ms()), settled)
+            self._settle(await self.people_calls.send(upserts, held, settled, replan, now_ms=self.now_ms()), settled)
         elif upserts and obj == "OpportunityContactRole":
             self._settle(await self._roles(upserts), settled)
+        elif upserts and obj == "User":
+            self._settle(await self._sales_persons(upserts), settled)
         elif upserts:
             self._settle(await self._batch(obj, "upsert").send(upserts), settled)
 
@@ -166,6 +174,26 @@ class Dispatch:
             else:
                 alone.append(item)
         return await self._batch(obj, "delete").send(alone) if alone else []
+
+    async def _sales_persons(self, items: Sequence[Item]) -> list[Verdict]:
+        """Upsert sales persons; where Marketo will not change an email (its describe says so), all else is sent without it.
+
+        The email must equal the Salesforce user's, or the Marketo tab in Salesforce stays empty: so it is tried, and said loudly.
+        """
+        verdicts = {verdict.item.entry_id: verdict for verdict in await self._batch("User", "upsert").send(items)}
+        stuck = [
+            verdict.item
+            for verdict in verdicts.values()
+            if verdict.outcome is not None
+            and verdict.outcome.action == "dead"
+            and verdict.item.claimed.record.in_marketo
+            and verdict.item.body.pop("email", None) is not None
+        ]
+        for verdict in await self._batch("User", "upsert").send(stuck) if stuck else []:
+            verdicts[verdict.item.entry_id] = verdict
+            if verdict.result is not None:
+                log.error("sales_person_email_differs", id=verdict.item.claimed.record.record_id, cure=EMAIL_CURE)
+        return list(verdicts.values())
 
     async def _roles(self, items: Sequence[Item]) -> list[Verdict]:
         """Upsert the roles; where a role's key is another now, the old one goes once the new one is there."""

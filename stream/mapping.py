@@ -135,6 +135,17 @@ NEEDED: Mapping[ObjectName, tuple[str, ...]] = {
 }
 """Fields without which a created record cannot go out straight from its event."""
 
+DERIVED: Mapping[ObjectName, Mapping[str, tuple[str, ...]]] = {
+    "Opportunity": {
+        "CloseDate": ("Fiscal", "FiscalYear", "FiscalQuarter"),
+        "StageName": ("IsClosed", "IsWon", "ForecastCategory", "ForecastCategoryName"),
+        "Amount": ("ExpectedRevenue",),
+    },
+    "OpportunityContactRole": {"ContactId": ("IsPrimary",)},
+}
+"""Field → fields that follow from it and that an event may leave out (derived values are no part of change events): where the
+field changed and none of those came with it, the record is read. Source: Salesforce, StandardObjectNameChangeEvent."""
+
 CONTROL: Mapping[ObjectName, tuple[str, ...]] = {
     "User": ("UserType", "IsActive"),
     "Account": (),

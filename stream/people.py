@@ -83,7 +83,10 @@ class People(Protocol):
 
 @dataclass(slots=True)
 class Resolution:
-    """Where the items of one round go. `carried` are shared people whose fields another record sends."""
+    """Where the items of one round go. `carried` are shared people whose fields another record sends.
+
+    `takeovers` name the Marketo fields that were filled for the other records of an item's person.
+    """
 
     update: list[Item] = field(default_factory=list)
     create: list[Item] = field(default_factory=list)
@@ -92,6 +95,7 @@ class Resolution:
     deferred: list[tuple[Item, str]] = field(default_factory=list)
     refused: list[tuple[Item, Refuse]] = field(default_factory=list)
     follow_ups: list[Change] = field(default_factory=list)
+    takeovers: list[tuple[Item, frozenset[str]]] = field(default_factory=list)
 
 
 def person_object(record_id: str) -> ObjectName | None:
@@ -227,9 +231,8 @@ class Resolver:
         taken: set[str] = set()
         for item, marketo_id in sorted(found, key=lambda each: order_of(each[0].claimed.record)):
             record = item.claimed.record
-            first = min(
-                (order_of(other) for other in others.get(marketo_id, []) if other.key != record.key), default=order_of(record)
-            )
+            rest = [other for other in others.get(marketo_id, []) if other.key != record.key]
+            first = min((order_of(other) for other in rest), default=order_of(record))
             if marketo_id in taken:
                 resolution.deferred.append((item, "another record of the same Marketo person goes first"))
             elif order_of(record) > first:
@@ -238,6 +241,8 @@ class Resolver:
                 taken.add(marketo_id)
                 item.body["id"] = int(marketo_id)
                 resolution.update.append(item)
+                if rest:
+                    resolution.takeovers.append((item, frozenset[str]().union(*(other.filled for other in rest))))
 
 
 def _group(rows: Sequence[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:

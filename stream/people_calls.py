@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from store.model import Ack, Dead
+from store.model import Ack, Claimed, Dead
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict
@@ -18,11 +18,14 @@ from stream.marketo.answers import RecordResult
 from stream.marketo.client import MarketoClient
 from stream.marketo.outcomes import judge_error
 from stream.people import LookupFailed, Resolution, Resolver
+from stream.plan import Plan, Upsert
 from stream.settle import Settled, back
 
 log = structlog.get_logger(__name__)
 
 DEFER_MS = 1000
+
+Replan = Callable[[Claimed], Plan]
 
 
 @dataclass(slots=True)
@@ -39,7 +42,9 @@ class PeopleCalls:
     proof: Proof
     external_id_lookup: bool = False
 
-    async def send(self, items: Sequence[Item], held: set[str], settled: Settled, now_ms: int) -> list[Verdict]:
+    async def send(
+        self, items: Sequence[Item], held: set[str], settled: Settled, replan: Replan, *, now_ms: int
+    ) -> list[Verdict]:
         """Send one round whose keys are held; what needs no call is settled at once, the verdicts on the rest are returned."""
         await self._refresh(items)
         try:
@@ -50,9 +55,11 @@ class PeopleCalls:
                 settled.add(back(item, now_ms + DEFER_MS * 10, cause=error.message))
             return []
         except StreamError as error:
-            return await self._unresolved(items, error, held, settled, now_ms=now_ms)
+            return await self._unresolved(items, error, held, settled, replan, now_ms=now_ms)
         settled.follow_ups += resolution.follow_ups
         self._without_calls(resolution, settled, now_ms)
+        for item, filled in resolution.takeovers:
+            _take_over(item, filled, replan)
         updates = self._free(resolution, held, settled, now_ms)
         verdicts = await self._batch(self._update(), creates=False).send(updates) if updates else []
         return verdicts + await self._create(resolution)
@@ -64,15 +71,15 @@ class PeopleCalls:
             item.claimed.record.marketo_id = known[item.claimed.record.key].marketo_id
 
     async def _unresolved(
-        self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, *, now_ms: int
+        self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, replan: Replan, *, now_ms: int
     ) -> list[Verdict]:
         """Marketo refused the question: where one record's value is to blame, the others are asked for without it."""
         attempt = max(item.claimed.entry.attempts for item in items) + 1
         judgement = judge_error(error, batch=1, operation="upsert", attempt=attempt, max_attempts=self.max_attempts)
         if judgement.counted and len(items) > 1:
             middle = len(items) // 2
-            first = await self.send(items[:middle], held, settled, now_ms)
-            return first + await self.send(items[middle:], held, settled, now_ms)
+            first = await self.send(items[:middle], held, settled, replan, now_ms=now_ms)
+            return first + await self.send(items[middle:], held, settled, replan, now_ms=now_ms)
         return [Verdict(item, None, judgement) for item in items]
 
     def _without_calls(self, resolution: Resolution, settled: Settled, now_ms: int) -> None:
@@ -127,3 +134,11 @@ class PeopleCalls:
             )
 
         return call
+
+
+def _take_over(item: Item, filled: frozenset[str], replan: Replan) -> None:
+    """The item carries a person that another record has filled: it answers for those fields too, and empties what it lacks."""
+    item.claimed.record.filled |= filled
+    again = replan(item.claimed)
+    if isinstance(again, Upsert):
+        item.plan, item.body = again, {**again.fields, "id": item.body["id"]}

@@ -176,7 +176,7 @@ class _Draft:
 
     def clear(self, name: str) -> None:
         """Send a null: Salesforce cleared what Marketo holds from us. Nothing is cleared before it was ever sent."""
-        if self.record.in_marketo and name not in TRUE_ONLY:
+        if (self.record.in_marketo or name in self.record.filled) and name not in TRUE_ONLY:
             self.fields[name] = None
             self.emptied.add(name)
 
@@ -215,19 +215,16 @@ def _fill_mapped(draft: _Draft, claimed: Claimed) -> None:
 def _relate(draft: _Draft, claimed: Claimed, ref: Ref) -> None:
     """The parent's external id, in every upsert where the record has the parent and Marketo has it too.
 
-    A lead keeps its company until it gets another (null does not clear it); a queue is no sales person, so the field is left out.
+    Where Salesforce has cleared it (an account taken off, a queue put in the owner's place), what was filled is cleared, but for
+    a person's company: null does not clear that, a lead leaves a company only for another one.
     """
     name = EXTERNAL_ID["User" if ref == "owner" else "Account"]
+    person = claimed.record.object in PEOPLE
     parent = claimed.parents.get(ref)
     if parent is not None and parent.state == "synced":
         draft.fields[name] = parent.record_id
         draft.filled.add(name)
-    elif (
-        claimed.record.ref(ref) is None
-        and ref == "account"
-        and claimed.record.object == "Opportunity"
-        and name in claimed.record.filled
-    ):
+    elif claimed.record.ref(ref) is None and name in claimed.record.filled and not (ref == "account" and person):
         draft.clear(name)
 
 

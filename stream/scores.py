@@ -24,7 +24,8 @@ from store.store import Store
 from stream.budget import DailyBudget
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
-from stream.errors import BudgetSpent, StreamError
+from stream.errors import BudgetSpent, MarketoError, StreamError
+from stream.marketo.answers import Page
 from stream.marketo.client import MarketoClient
 from stream.retry import Backoff
 from stream.salesforce.rest import SalesforceClient
@@ -38,6 +39,7 @@ READ_MOST, WRITE_MOST = 300, 200
 FEED_TYPES = ("New Lead", "Change Score", "Merge Leads", "Delete Lead", "Interesting Moment")
 FEED_IDS = {"New Lead": 12, "Change Score": 22, "Merge Leads": 32, "Delete Lead": 37, "Interesting Moment": 46}
 OVERLAP_SECONDS = 300.0
+SEEN_MOST = 50_000  # guids of activities that a look may meet again
 TYPES_SECONDS = 86400.0
 MISSING_MS = 3_600_000  # when a person that Marketo does not have is asked for again
 PEOPLE_OBJECTS: tuple[ObjectName, ...] = ("Contact", "Lead")
@@ -73,6 +75,7 @@ class Scores:
     swept_until: float | None = None
     paused: bool = False
     _fields: dict[ObjectName, list[ScoreField]] = field(default_factory=dict)
+    _seen: dict[str, None] = field(default_factory=dict)
     _types: list[int] = field(default_factory=list)
     _types_at: float = -math.inf
     _failures: int = 0
@@ -137,33 +140,35 @@ class Scores:
         await self._refresh(await self.store.ids_due(self._now_ms(), READ_MOST))
 
     async def _feed(self) -> None:
-        """Everybody to whom something happened since the last look; the token and its time are kept for the next."""
-        await self._resolve_types()
-        held = await self.store.note("activities")
-        token = (
-            held["token"]
-            if held
-            else await self.marketo.paging_token(datetime.fromtimestamp(self.clock.now() - OVERLAP_SECONDS, UTC))
-        )
-        while True:
-            page = await self._page(token, held)
-            ids = list(dict.fromkeys(activity.lead_id for activity in page.activities))
-            await self._refresh(ids)
-            token, held = page.next_token, {"token": page.next_token, "at": self.clock.now()}
-            await self.store.put_note("activities", held)
-            if not page.more:
-                return
+        """Everybody to whom something happened since the last look.
 
-    async def _page(self, token: str, held: Mapping[str, Any] | None) -> Any:
-        """The next page; where the token is refused (too old), one from a little before its time."""
+        Activities can appear late, so each look begins a little before the last one did; what was seen then is known by its guid.
+        A look that was cut short goes on at its own token.
+        """
+        await self._resolve_types()
+        began = self.clock.now()
+        held = await self.store.note("activities") or {"since": began}
+        token = held.get("token") or await self.marketo.paging_token(_moment(held["since"] - OVERLAP_SECONDS))
+        while True:
+            page = await self._page(token, held["since"])
+            fresh = [activity for activity in page.activities if activity.guid not in self._seen]
+            await self._refresh(list(dict.fromkeys(activity.lead_id for activity in fresh)))
+            self._seen.update(dict.fromkeys(activity.guid for activity in fresh))
+            if not page.more:
+                break
+            token = page.next_token
+            await self.store.put_note("activities", {**held, "token": token})
+        await self.store.put_note("activities", {"since": began})
+        for guid in list(self._seen)[: max(len(self._seen) - SEEN_MOST, 0)]:
+            del self._seen[guid]
+
+    async def _page(self, token: str, since: float) -> Page:
+        """The next page; where the token is refused (too old), one from a little before its look."""
         try:
             return await self.marketo.activities(token, self._types)
-        except StreamError as error:
-            if error.heals_itself or held is None:
-                raise
-            log.warning("paging_token_renewed", error=error.message)
-            since = datetime.fromtimestamp(float(held["at"]) - OVERLAP_SECONDS, UTC)
-            return await self.marketo.activities(await self.marketo.paging_token(since), self._types)
+        except MarketoError as error:
+            log.warning("paging_token_renewed", code=error.code)
+            return await self.marketo.activities(await self.marketo.paging_token(_moment(since - OVERLAP_SECONDS)), self._types)
 
     async def _resolve_types(self) -> None:
         if self.clock.monotonic() - self._types_at < TYPES_SECONDS:
@@ -269,3 +274,7 @@ class Scores:
 
     def _now_ms(self) -> int:
         return int(self.clock.now() * 1000)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
