@@ -133,10 +133,6 @@ class FencedTransport(LongPollingTransport):
         liveness = self._limits.liveness_seconds
         return liveness if advised is None else min(liveness, advised + self._limits.margin_seconds)
 
-    async def _send_payload_with_auth(self, payload: list[JsonObject]) -> JsonObject:
-        """Send once; the library would sign in again at any 403, and send once more."""
-        return await self._send_payload(payload)
-
     async def _send_final_payload(self, payload: list[JsonObject], *, headers: Any) -> JsonObject:
         seconds = self._deadline_seconds(payload[0])
         channel = payload[0]["channel"].value
@@ -204,7 +200,6 @@ class FencedClient(Client):
             SignedIn(token),
             replay=ReplayFrom(replay_from),
             replay_storage_policy=ReplayMarkerStoragePolicy.MANUAL,
-            max_pending_count=0,
             json_dumps=lambda value: orjson.dumps(value).decode(),
             json_loads=orjson.loads,
         )
@@ -268,7 +263,7 @@ class FencedClient(Client):
         return self._http_session
 
     async def _negotiate_transport(self) -> FencedTransport:
-        self._incoming_queue = asyncio.Queue()
+        self._incoming_queue = asyncio.Queue()  # unbounded: a full one would hold up the very answers that empty it (fault 6)
         self._fenced = FencedTransport(
             limits=self._limits,
             clock=self._clock,

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
+from edge.scripted_bayeux import CHANNEL, Json, ScriptedBayeux, event, raw, refused, reply
+from edge.streaming_steps import attempt, drained, numbers, ticks
 
 from stream.errors import ReplayRefused, Unreachable
 from stream.salesforce.cometd_fences import ReplayFrom
 from stream.source import ALL_RETAINED, NEW_EVENTS
-from tests.edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
-from tests.edge.scripted_bayeux import CHANNEL, Json, ScriptedBayeux, event, raw, refused, reply
-from tests.edge.streaming_steps import attempt, drained, numbers, ticks
 
 
 @pytest.mark.parametrize("answer", [raw("busy", status=503), raw("", status=502), raw('{"a":', status=200)])
@@ -188,9 +189,24 @@ async def test_fault_12_the_advised_interval_is_milliseconds(scripted: ScriptedB
 async def test_fault_12_an_interval_above_all_reason_is_cut(scripted: ScriptedBayeux, scripted_source: MakeSource) -> None:
     clock = FakeClock()
     scripted.advice["interval"] = 3_600_000
-    async with scripted_source(clock=clock).subscribe(NEW_EVENTS):
+    async with scripted_source(clock=clock, request_seconds=31).subscribe(NEW_EVENTS):
         while 30.0 not in clock.asked:
             await ticks(1)
+
+
+async def test_fault_12_advice_about_one_thing_leaves_the_other_as_it_was(
+    scripted: ScriptedBayeux, scripted_source: MakeSource
+) -> None:
+    """The library replaces all advice by the latest: an interval alone would do away with the poll time."""
+    clock = FakeClock()
+    scripted.advice = {"interval": 0, "timeout": 30_000}
+    scripted.script("connect", lambda message: [reply(message, advice={"interval": 1500})], scripted.hang)
+    async with scripted_source(clock=clock).subscribe(NEW_EVENTS):
+        while 1.5 not in clock.asked:
+            await ticks(1)
+        clock.advance(1.5)
+        await scripted.until("connect", 2)
+        assert clock.asked[-1] == 50
 
 
 @pytest.mark.parametrize("turns", [0, 1, 5, 50])
@@ -238,7 +254,8 @@ async def test_fault_14_a_changed_instance_url_is_followed(scripted: ScriptedBay
         await scripted.until("connect", 2)
     assert tokens.renewals == 1
     assert old.counts["/meta/handshake"] == 1
-    scripted.script("handshake", lambda _: raw("", status=302))
+    moved = {"Location": f"{scripted.base_url}/cometd/62.0"}
+    scripted.script("handshake", lambda _: web.Response(status=307, headers=moved))  # not followed: the token is for one host
     assert "points elsewhere" in str(await attempt(source))
     async with source.subscribe(NEW_EVENTS):
         assert tokens.renewals == 2
