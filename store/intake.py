@@ -185,7 +185,7 @@ def _nothing_to_delete(entry: Entry, record: Record) -> bool:
 
 def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
     later, entry.later = entry.later, None
-    entry.state, entry.due_ms = "open", min(entry.due_ms, now_ms)
+    entry.state, entry.tries, entry.due_ms = "open", 0, min(entry.due_ms, now_ms)
     snapshot = result.snapshot
     if snapshot is not None:
         note(record, snapshot)

@@ -187,12 +187,16 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The entry goes back into the outbox. `counted`: a refusal of the record itself, which counts as an attempt."""
+    """The entry goes back into the outbox. `counted`: a refusal of the record itself, which counts as an attempt.
+
+    `tried` is False where the whole flow was stopped: the entry then counts as never sent.
+    """
 
     entry_id: int
     key: Key
     due_ms: int
     counted: bool = False
+    tried: bool = True
     code: str = ""
     cause: str = ""
     forget_marketo_id: bool = False

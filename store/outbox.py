@@ -169,6 +169,7 @@ def _put_back(entry: Entry, due_ms: int) -> None:
 async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
     _put_back(entry, retry.due_ms)
     entry.attempts += retry.counted
+    entry.tries -= not retry.tried
     entry.code, entry.cause = retry.code, retry.cause
     if retry.forget_marketo_id:
         record.marketo_id, record.state = None, "seen"

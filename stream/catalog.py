@@ -11,7 +11,7 @@ from store.model import OBJECTS, ObjectName
 from stream.config_model import Settings
 from stream.dispatch import MARKETO_OBJECT
 from stream.filters import RecordFilter
-from stream.mapping import ObjectMapping, SourceFields, bind, wanted
+from stream.mapping import ObjectMapping, SourceFields, bind, source_fields, wanted
 from stream.marketo.answers import Describe
 from stream.marketo.client import MarketoClient
 from stream.salesforce.rest import SalesforceClient
@@ -30,12 +30,16 @@ class Catalog:
     salesforce: SalesforceClient
     marketo: MarketoClient
     user_filter: RecordFilter
+    _fields: SourceFields | None = None
     _salesforce: dict[ObjectName, ObjectDescribe] = field(default_factory=dict)
     _marketo: dict[ObjectName, Describe] = field(default_factory=dict)
 
     def fields(self) -> SourceFields:
         """The Salesforce fields that matter, by the configuration alone."""
-        return SourceFields(mapped={obj: frozenset(self._wanted(obj)) for obj in OBJECTS}, extra={"User": self.user_filter.names})
+        if self._fields is None:
+            extra: dict[ObjectName, frozenset[str]] = {"User": self.user_filter.names}
+            self._fields = SourceFields({obj: source_fields(obj, self._wanted(obj), extra.get(obj)) for obj in OBJECTS})
+        return self._fields
 
     def _wanted(self, obj: ObjectName) -> Mapping[str, str]:
         lead_company = self.settings.deliver.lead_company == "when_no_account"
@@ -64,6 +68,10 @@ class Catalog:
         if obj not in self._marketo:
             self._marketo[obj] = await self.marketo.describe(MARKETO_OBJECT[obj])
         return self._marketo[obj]
+
+    def forget_marketo(self) -> None:
+        """Ask again next time: the fields have changed."""
+        self._marketo.clear()
 
     async def mappings(self) -> dict[ObjectName, ObjectMapping]:
         """The mapping of all objects, narrowed to what this Marketo knows."""

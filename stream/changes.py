@@ -66,7 +66,7 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
         return _created(event, bare, known, of_interest)
     news = {name: value for name, value in known.items() if value is not None or _says_cleared(event, name)}
     diffs = sorted(event.diffs & of_interest)
-    derived = _derived(obj, news, event, of_interest)
+    derived = _derived(obj, event, of_interest)
     return replace(
         bare,
         fields=news,
@@ -82,7 +82,7 @@ def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_inte
     missing = [name for name in NEEDED[obj] if name not in filled]
     read = f"{', '.join(missing)} was not in the event" if missing else ""
     if not read:
-        read = "only a difference came" if event.diffs else _derived(obj, filled, event, of_interest)
+        read = "only a difference came" if event.diffs else _derived(obj, event, of_interest)
     return replace(
         bare,
         fields=filled,
@@ -93,11 +93,11 @@ def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_inte
     )
 
 
-def _derived(obj: ObjectName, fields: Mapping[str, Any], event: ChangeEvent, of_interest: frozenset[str]) -> str:
+def _derived(obj: ObjectName, event: ChangeEvent, of_interest: frozenset[str]) -> str:
     """Why the record has to be read for fields that follow from a changed one and did not come with it; "" where it need not."""
     for source, following in DERIVED.get(obj, {}).items():
         wanted = [name for name in following if name in of_interest]
-        if wanted and fields.get(source) is not None and not any(name in event.fields for name in wanted):
+        if wanted and event.fields.get(source) is not None and not any(name in event.fields for name in wanted):
             return f"{', '.join(wanted)} follow from {source} and were not in the event"
     return ""
 

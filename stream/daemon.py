@@ -219,6 +219,7 @@ class Daemon:
     async def _mappings(self) -> Mapping[ObjectName, ObjectMapping]:
         """Marketo's describes, asked for until they come: meanwhile everything is buffered, and the reason is said."""
         failures, said = 0, ""
+        self.edges.catalog.forget_marketo()
         while True:
             try:
                 mappings = await self.edges.catalog.mappings()
@@ -274,6 +275,8 @@ class Daemon:
     async def _drain(self, delivery: asyncio.Task[None]) -> None:
         """Let what is in flight be finished; what takes too long is taken up again by the next start."""
         self.deliver.drain()
+        if not self.deliver.busy:
+            delivery.cancel()
         _, unfinished = await asyncio.wait({delivery}, timeout=DRAIN_SECONDS)
         for task in unfinished:
             log.warning("drain_cut_short", deadline_seconds=DRAIN_SECONDS)

@@ -30,6 +30,7 @@ ORDER: tuple[tuple[ObjectName, Kind], ...] = (
     *((obj, "upsert") for obj in LEVELS),
     *((obj, "delete") for obj in reversed(LEVELS)),
 )
+FIELD_NOT_FOUND = "1006"  # the describe is out of date: unless asked again, every record would follow
 FRESHNESS_SECONDS = 300.0
 PROBE_SECONDS_MOST = {"probe": 300.0, "reset": 900.0, "": 60.0}
 LOOK_SECONDS = 5.0  # another process (dead retry) may have put entries back
@@ -89,6 +90,7 @@ class Deliver:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _mappings: Mapping[ObjectName, ObjectMapping] = field(default_factory=dict)
     _draining: bool = False
+    _stale_mappings: bool = False
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -99,8 +101,15 @@ class Deliver:
         async with asyncio.TaskGroup() as group:
             while not self._draining:
                 self._wake.clear()
+                if self._stale_mappings and not self._tasks:
+                    self._mappings, self._stale_mappings = await self.load_mappings(), False
                 await self._start_batches(group)
                 await wait_for_event(self._wake, self.clock, await self._wait_seconds())
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight."""
+        return bool(self._tasks)
 
     def drain(self) -> None:
         """Start nothing new; `run()` ends when what is in flight is finished."""
@@ -108,7 +117,7 @@ class Deliver:
         self._wake.set()
 
     def _slots(self) -> int:
-        if self._draining:
+        if self._draining or self._stale_mappings:
             return 0
         if not self.pause:
             return self.concurrency - len(self._tasks)
@@ -146,6 +155,8 @@ class Deliver:
                 not_accepted=len(claimed) - settled.accepted,
                 wait_seconds=round(self.clock.monotonic() - started, 3),
             )
+        if any(dead.code == FIELD_NOT_FOUND for dead in settled.dead):
+            self._stale_mappings = True
         self._note_pause(settled)
 
     def _note_pause(self, settled: Settled) -> None:

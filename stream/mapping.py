@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -142,6 +142,7 @@ DERIVED: Mapping[ObjectName, Mapping[str, tuple[str, ...]]] = {
         "Amount": ("ExpectedRevenue",),
     },
     "OpportunityContactRole": {"ContactId": ("IsPrimary",)},
+    "Account": {"FirstName": ("Name",), "LastName": ("Name",)},  # a person account's Name comes in parts
 }
 """Field → fields that follow from it and that an event may leave out (derived values are no part of change events): where the
 field changed and none of those came with it, the record is read. Source: Salesforce, StandardObjectNameChangeEvent."""
@@ -257,13 +258,17 @@ def bind(obj: ObjectName, fields: Mapping[str, str], describe: Mapping[str, Mark
 class SourceFields:
     """The Salesforce side of the mapping: which fields of each object matter, known before Marketo has been asked."""
 
-    mapped: Mapping[ObjectName, frozenset[str]]
-    extra: Mapping[ObjectName, frozenset[str]] = field(default_factory=dict)
+    by_object: Mapping[ObjectName, frozenset[str]]
 
     def of(self, obj: ObjectName) -> frozenset[str]:
         """All Salesforce fields of the object that are mapped, name a relation, or decide something."""
-        refs = {REF_FIELD[ref] for ref in REFS_OF[obj]}
-        return self.mapped[obj] | refs | frozenset(CONTROL[obj]) | self.extra.get(obj, frozenset())
+        return self.by_object[obj]
+
+
+def source_fields(obj: ObjectName, mapped: Mapping[str, str], extra: frozenset[str] | None = None) -> frozenset[str]:
+    """The fields of one object that matter: mapped ones, relations, what decides something, and `extra` (its filter's)."""
+    refs = {REF_FIELD[ref] for ref in REFS_OF[obj]}
+    return frozenset(mapped) | refs | frozenset(CONTROL[obj]) | (extra or frozenset())
 
 
 def ref_object(ref: Ref) -> ObjectName:

@@ -65,7 +65,7 @@ def stops_flow(judgement: Judgement) -> bool:
 
 def back(item: Item, due_ms: int, *, code: str = "", cause: str = "") -> Retry:
     """The item's entry goes back as it was."""
-    return Retry(item.entry_id, item.claimed.entry.key, due_ms, code=code, cause=cause)
+    return Retry(item.entry_id, item.claimed.entry.key, due_ms, tried=False, code=code, cause=cause)
 
 
 def _acknowledged(item: Item, result: RecordResult) -> Ack:
@@ -103,6 +103,7 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
         entry.key,
         now_ms + int(wait_seconds * 1000),
         counted=judgement.counted,
+        tried=not stops_flow(judgement),
         code=judgement.code,
         cause=judgement.cause,
         forget_marketo_id=gone,
