@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from store.errors import StoreBusy, StoreError, StoreForeign, StoreNewer, StoreUnusable
+from store.errors import StoreBlocked, StoreBusy, StoreError, StoreForeign, StoreNewer, StoreUnusable
 from store.sql import migrations
 
 APPLICATION_ID = 0x4D534953  # "MSIS": tells our file from any other SQLite database
@@ -105,9 +105,9 @@ def _translate(path: Path, error: sqlite3.DatabaseError) -> StoreError:
     if "malformed" in text:
         return StoreUnusable(f"the store {path} is damaged: {text}", hint="stop the daemon and restore the newest backup")
     if "full" in text:
-        return StoreUnusable(f"the disk under {path} is full", hint="free some space; nothing that was stored is lost")
+        return StoreBlocked(f"the disk under {path} is full", hint="free some space; nothing that was stored is lost")
     if "locked" in text or "busy" in text:
-        return StoreUnusable(f"another process keeps {path} locked", hint="end whatever has the file open, then start again")
+        return StoreBlocked(f"another process keeps {path} locked", hint="end whatever has the file open, then start again")
     if "readonly" in text or "unable to open" in text:
         return StoreUnusable(f"cannot write the store {path}: {text}", hint=f"make {path.parent} writable for this user")
     return StoreUnusable(f"the store {path} cannot be used: {text}")

@@ -2,7 +2,8 @@
 
 StoreError
 ├── StoreBusy        another daemon holds it (exit code 3)
-├── StoreUnusable    no permission, no directory, disk full, read-only, damaged
+├── StoreUnusable    no permission, no directory, read-only, damaged
+│   └── StoreBlocked the disk is full, or another program keeps the file locked: may pass by itself
 ├── StoreForeign     the file is an SQLite database of something else, or no database at all
 └── StoreNewer       written by a newer msi-stream
 """
@@ -29,6 +30,10 @@ class StoreBusy(StoreError):
 
 class StoreUnusable(StoreError):
     """The file cannot be opened, read or written."""
+
+
+class StoreBlocked(StoreUnusable):
+    """The file cannot be used just now; nothing is wrong with it or with its path."""
 
 
 class StoreForeign(StoreError):

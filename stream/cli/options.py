@@ -1,0 +1,83 @@
+"""What every command shares: its options, the exit codes, and how a failure is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from store.errors import StoreBlocked, StoreBusy, StoreError
+from stream.errors import ConfigError, StreamError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEGRADED, WRONG, BUSY = 1, 2, 3
+WIDTH_OF_FILES = 160  # columns where the output is no terminal
+
+config_option: Callable[[F], F] = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The configuration file. Default: $MSI_STREAM_CONFIG, else /etc/msi-stream/config.toml, else ./msi-stream.toml.",
+)
+json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+class Failure(click.ClickException):
+    """An expected failure: one message on stderr and an exit code, no traceback."""
+
+    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        """The message, and what to do."""
+        click.echo(f"msi-stream: {self.message}", file=file or sys.stderr)
+        if self.hint:
+            click.echo(f"  {self.hint}", file=file or sys.stderr)
+
+
+def exit_code(error: StoreError | StreamError) -> int:
+    """3 where another daemon holds the store, 2 where the configuration is wrong (a wrong store is), else 1."""
+    if isinstance(error, StoreBusy):
+        return BUSY
+    if isinstance(error, StoreBlocked):
+        return DEGRADED
+    return WRONG if isinstance(error, (ConfigError, StoreError)) else DEGRADED
+
+
+class Commands(click.Group):
+    """A group that turns the project's errors into one message and the right exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (StoreError, StreamError) as error:
+            raise Failure(error.message, error.hint, exit_code(error)) from error
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def console() -> Console:
+    """Where tables go: a terminal's own width, or a fixed one in files and pipes. Square brackets are no markup."""
+    width = None if sys.stdout.isatty() else WIDTH_OF_FILES
+    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """An empty table whose cells break rather than lose anything."""
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
