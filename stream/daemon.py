@@ -11,7 +11,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -34,7 +34,7 @@ from stream.exclusion import Exclusion
 from stream.heartbeat import Heartbeat
 from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
-from stream.marketo.client import MarketoClient
+from stream.marketo.client import MarketoClient, Timeouts
 from stream.marketo.limits import Gate
 from stream.people import Resolver
 from stream.people_calls import PeopleCalls
@@ -42,7 +42,7 @@ from stream.plan import Rules
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
-from stream.salesforce.rest import SalesforceClient
+from stream.salesforce.rest import TOTAL_SECONDS, SalesforceClient
 from stream.salesforce.sign_in import SignIn
 from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
@@ -52,6 +52,19 @@ from stream.settle import Waits
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the two services may take to answer, in seconds; the defaults follow from the services' own time limits."""
+
+    marketo: Timeouts = field(default_factory=Timeouts)
+    salesforce_seconds: float = TOTAL_SECONDS
+    liveness_seconds: float = 130.0
+    margin_seconds: float = 20.0
+
+
+PATIENCE = Patience()
 
 
 @dataclass(slots=True)
@@ -67,7 +80,7 @@ class Edges:
     user_filter: filters.RecordFilter
 
 
-def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock) -> Edges:
+def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock, patience: Patience = PATIENCE) -> Edges:
     """Build the edges. Raises ConfigError where a setting cannot be used; nothing is sent."""
     user_filter = filters.parse(settings.filters.User, "filters.User")
     salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now)
@@ -92,6 +105,7 @@ def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock) -> E
         client_name=settings.salesforce.client_name,
         budget=salesforce_budget,
         clock=clock,
+        total_seconds=patience.salesforce_seconds,
     )
     marketo = MarketoClient(
         settings.marketo.base_url,
@@ -101,6 +115,7 @@ def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock) -> E
         gate=Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=settings.marketo.concurrency),
         budget=marketo_budget,
         clock=clock,
+        timeouts=patience.marketo,
     )
     catalog = Catalog(settings, salesforce, marketo, user_filter)
     return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter)
@@ -120,11 +135,19 @@ def rules(settings: Settings, user_filter: filters.RecordFilter) -> Rules:
 class Daemon:
     """The running whole. `ready` is set once every loop has started."""
 
-    def __init__(self, settings: Settings, store: Store, session: aiohttp.ClientSession, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        session: aiohttp.ClientSession,
+        clock: Clock | None = None,
+        patience: Patience = PATIENCE,
+    ) -> None:
         self.clock = clock or SystemClock()
+        self.patience = patience
         self.settings = settings
         self.store = store
-        self.edges = edges(settings, session, self.clock)
+        self.edges = edges(settings, session, self.clock, patience)
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
         self._build()
@@ -134,7 +157,12 @@ class Daemon:
         backoff = Backoff(1.0, 60.0)
         self.capture = Capture(
             source=CometdSource(
-                edge.sign_in, channel=settings.salesforce.channel, api_version=settings.salesforce.api_version, clock=clock
+                edge.sign_in,
+                channel=settings.salesforce.channel,
+                api_version=settings.salesforce.api_version,
+                clock=clock,
+                liveness_seconds=self.patience.liveness_seconds,
+                margin_seconds=self.patience.margin_seconds,
             ),
             store=self.store,
             clock=clock,

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from structlog.testing import capture_logs
 
+from sandbox.marketo.instance import Instance
 from sandbox.marketo.server import SimulatedMarketo
 from sandbox.oracle import compare
 from sandbox.oracle_journal import Report
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.server import SimulatedSalesforce
+from store.model import DeadLetter, Key, Record
 from store.store import Store
+from stream.clock import SystemClock
 from stream.config import load
 from stream.config_template import template
-from stream.daemon import Daemon
+from stream.daemon import PATIENCE, Daemon, Patience
 
+SPEED = 10.0
 FAST: Mapping[str, Any] = {
     "salesforce.flow": "jwt",
     "marketo.calls_per_20s": 100_000,
@@ -30,6 +36,27 @@ FAST: Mapping[str, Any] = {
     "scores.sweep_interval_seconds": 0.5,
     "reconcile.poll_interval_seconds": 0.1,
 }
+"""In seconds as they pass in the test; a world whose clock is faster asks for more of its own."""
+
+
+class Hurry(SystemClock):
+    """A clock that all of a world shares and that runs faster than the machine's: a wait of 20 seconds takes two."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._wall, self._began = super().now(), super().monotonic()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._wall + self.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds since this clock was made."""
+        return (super().monotonic() - self._began) * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep so many of this clock's seconds."""
+        await super().sleep(seconds / self.speed)
 
 
 @dataclass(slots=True)
@@ -40,6 +67,8 @@ class World:
     marketo: SimulatedMarketo
     folder: Path
     overrides: dict[str, Any] = field(default_factory=dict)
+    clock: Hurry = field(default_factory=lambda: Hurry(1.0))
+    logs: list[MutableMapping[str, Any]] = field(default_factory=list)
     daemon: Daemon | None = None
     _task: asyncio.Task[None] | None = None
     _session: aiohttp.ClientSession | None = None
@@ -69,8 +98,9 @@ class World:
     def write_config(self) -> Path:
         """A configuration file for the daemon, as `init` writes it, filled in for this world."""
         sign_in = self.salesforce.sign_in
+        fast = {name: value * self.clock.speed if name.endswith("_seconds") else value for name, value in FAST.items()}
         values = {
-            **FAST,
+            **fast,
             "salesforce.login_url": self.salesforce.base_url,
             "salesforce.client_id": sign_in.client_id,
             "salesforce.client_secret": sign_in.client_secret,
@@ -86,12 +116,12 @@ class World:
         path.write_text(template(values), encoding="utf-8")
         return path
 
-    async def start(self) -> None:
+    async def start(self, patience: Patience = PATIENCE) -> None:
         """Start the daemon in this process, on the store as the last one left it."""
         settings = load(self.write_config(), {}).settings
         self.store = await Store.open(settings.store.path)
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self.daemon = Daemon(settings, self.store, self._session)
+        self.daemon = Daemon(settings, self.store, self._session, self.clock, patience)
         self._task = asyncio.create_task(self.daemon.run())
 
     async def stop(self) -> None:
@@ -106,15 +136,71 @@ class World:
             await self.store.close()
             await self._session.close()
 
+    async def restart(self) -> None:
+        """Stop the daemon in good order, and start it again."""
+        await self.stop()
+        await self.start()
+
     async def until(self, done: Callable[[], Any], seconds: float = 20.0) -> None:
         """Wait until something is so; fails with what is wrong, and at once where the daemon died."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while not done():
+        clock = asyncio.get_running_loop()
+        deadline = clock.time() + seconds
+        while True:
+            looked = clock.time()
+            if done():
+                return
             if self._task is not None and self._task.done():
                 await self._task
-            if asyncio.get_running_loop().time() > deadline:
+            if looked > deadline:
                 raise AssertionError(f"not so after {seconds} s: {self.report().problems[:20]}")
-            await asyncio.sleep(0.02)  # noqa: TID251 - polling the simulated services
+            await asyncio.sleep(max(0.02, 2 * (clock.time() - looked)))  # noqa: TID251 - polling the simulated services
+
+    async def until_quiet(self, rules: Rules | None = None, seconds: float = 30.0) -> None:
+        """Wait until both systems agree, everything published was taken, and the outbox is empty but for dead letters."""
+        await self.until_equal(rules, seconds)
+        for _ in range(int(seconds * 50)):
+            if await self._is_idle():
+                await self.until_equal(rules, seconds)
+                return
+            await self.until(lambda: True)
+            await asyncio.sleep(0.02)  # noqa: TID251 - polling the store
+        raise AssertionError("the outbox is not empty")
+
+    async def _is_idle(self) -> bool:
+        assert self.store is not None
+        replay = await self.store.replay("/data/ChangeEvents")
+        taken = replay is not None and replay.replay_id == self.org.log.last_replay_id
+        return (taken or not self.org.log.last_replay_id) and not sum((await self.store.backlog()).values())
+
+    async def until_dead(self, count: int = 1, seconds: float = 20.0) -> list[DeadLetter]:
+        """Wait until there are so many dead letters, and return them."""
+        assert self.store is not None
+        deadline = asyncio.get_running_loop().time() + seconds
+        while len(letters := await self.store.dead_letters()) < count:
+            await self.until(lambda: True)
+            assert asyncio.get_running_loop().time() < deadline, f"{len(letters)} dead letters: {letters}"
+            await asyncio.sleep(0.02)  # noqa: TID251 - polling the store
+        return letters
+
+    async def dead(self) -> list[DeadLetter]:
+        """The dead letters now."""
+        assert self.store is not None
+        return await self.store.dead_letters()
+
+    async def record(self, key: Key) -> Record | None:
+        """What the store knows of a record."""
+        assert self.store is not None
+        return (await self.store.records([key])).get(key)
+
+    def events(self, name: str) -> list[MutableMapping[str, Any]]:
+        """The log lines of one event so far."""
+        return [line for line in list(self.logs) if line["event"] == name]
+
+    def lead_of(self, salesforce_id: str) -> Any:
+        """The one Marketo person with this externalPersonId."""
+        found = self.instance.leads_of(salesforce_id)
+        assert len(found) == 1, f"{len(found)} people with {salesforce_id}"
+        return found[0]
 
     async def until_equal(self, rules: Rules | None = None, seconds: float = 30.0) -> None:
         """Wait until both systems agree."""
@@ -126,15 +212,26 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, **overrides: Any) -> AsyncIterator[World]:
-    """A fresh world; overrides are configuration values, `deliver__max_attempts=2` for deliver.max_attempts."""
-    dotted = {name.replace("__", ".", 1): value for name, value in overrides.items()}
-    marketo = SimulatedMarketo()
-    async with SimulatedSalesforce() as salesforce:
+async def world(folder: Path, *, speed: float = SPEED, **overrides: Any) -> AsyncIterator[World]:
+    """A fresh world; overrides are configuration values, `deliver__max_attempts=2` for deliver.max_attempts.
+
+    `speed` is how much faster its clock runs than the machine's.
+    """
+    dotted = {".".join(name.split("__")): value for name, value in overrides.items()}
+    clock = Hurry(speed)
+    marketo = SimulatedMarketo(instance=Instance(now=clock.now, sleep=clock.sleep))
+    marketo.limits.calls_per_20s = 100_000
+    async with SimulatedSalesforce(now=clock.now) as salesforce:
+        salesforce.bayeux.poll_seconds = 0.5
         await marketo.start()
-        here = World(salesforce, marketo, folder, dotted)
+        here = World(salesforce, marketo, folder, dotted, clock)
         try:
-            yield here
+            with capture_logs() as here.logs:
+                yield here
+        except BaseException:
+            told = [line for line in here.logs if line["log_level"] != "debug"]
+            print(*told[-60:], sep="\n", file=sys.stderr)  # noqa: T201 - what pytest shows of a failed test
+            raise
         finally:
             marketo.faults.clear()
             salesforce.faults.clear()
