@@ -10,12 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from edge.bayeux import CHANNEL, BayeuxServer, missing
-from edge.scripted_bayeux import ScriptedBayeux
 
 from stream.clock import SystemClock
 from stream.salesforce.sign_in import SignIn, Token
 from stream.salesforce.streaming import CometdSource
+from tests.edge.bayeux import CHANNEL, BayeuxServer, missing
+from tests.edge.scripted_bayeux import ScriptedBayeux
 
 
 class FakeClock:

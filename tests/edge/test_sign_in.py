@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from edge.conftest import FakeClock
 
 from stream.clock import SystemClock
 from stream.errors import AuthRefused, ConfigError, StreamError, Unreachable
 from stream.salesforce.sign_in import JWT_BEARER, SignIn, Token
+from tests.edge.conftest import FakeClock
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 SECRETS = {"client_secret": "hush-client", "password": "hush-password", "refresh_token": "hush-refresh"}

@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 import pytest
-from edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
-from edge.scripted_bayeux import CHANNEL, Answer, Json, ScriptedBayeux, event, raw, refused, reply
-from edge.streaming_steps import attempt, drained, numbers, take, ticks
 
 from stream.errors import AuthRefused, DailyLimit, ReplayRefused, SalesforceError, StreamError, Unreachable
 from stream.salesforce.cometd_refusals import TokenRefused, refusal
 from stream.source import NEW_EVENTS
+from tests.edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
+from tests.edge.scripted_bayeux import CHANNEL, Answer, Json, ScriptedBayeux, event, raw, refused, reply
+from tests.edge.streaming_steps import attempt, drained, numbers, take, ticks
 
 FAILURE = {"sfdc": {"failureReason": "401::Authentication invalid"}}
 STAGES = ["handshake", "connect", "subscribe", "poll"]

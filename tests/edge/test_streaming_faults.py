@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
-from edge.scripted_bayeux import CHANNEL, Json, ScriptedBayeux, event, raw, refused, reply
-from edge.streaming_steps import attempt, drained, numbers, ticks
 
 from stream.errors import ReplayRefused, Unreachable
 from stream.salesforce.cometd_fences import ReplayFrom
 from stream.source import ALL_RETAINED, NEW_EVENTS
+from tests.edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
+from tests.edge.scripted_bayeux import CHANNEL, Json, ScriptedBayeux, event, raw, refused, reply
+from tests.edge.streaming_steps import attempt, drained, numbers, ticks
 
 
 @pytest.mark.parametrize("answer", [raw("busy", status=503), raw("", status=502), raw('{"a":', status=200)])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from edge.bayeux import BayeuxServer
-from edge.conftest import Aftermath, MakeSource, StartBayeux
-from edge.streaming_steps import numbers, take
 
 from stream.errors import AuthRefused, DailyLimit, ReplayRefused, SalesforceError, Unreachable
 from stream.source import ALL_RETAINED, NEW_EVENTS, ChangeSource, Message
+from tests.edge.bayeux import BayeuxServer
+from tests.edge.conftest import Aftermath, MakeSource, StartBayeux
+from tests.edge.streaming_steps import numbers, take
 
 
 async def read_all(source: ChangeSource, replay_from: int, count: int) -> list[Message]:

@@ -8,8 +8,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from edge.conftest import Aftermath
-from edge.streaming_steps import attempt, drained, take
 
 from sandbox.faults import Fault
 from sandbox.salesforce.server import SimulatedSalesforce
@@ -18,6 +16,8 @@ from stream.errors import AuthRefused, DailyLimit, ReplayRefused, SalesforceErro
 from stream.salesforce.sign_in import SignIn
 from stream.salesforce.streaming import CometdSource
 from stream.source import ALL_RETAINED, NEW_EVENTS, Message
+from tests.edge.conftest import Aftermath
+from tests.edge.streaming_steps import attempt, drained, take
 
 FLOWS = ["jwt", "client_credentials", "refresh_token", "password"]
 
