@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiosqlite
@@ -15,6 +15,9 @@ from store.errors import StoreBlocked, StoreBusy, StoreError, StoreForeign, Stor
 from store.sql import migrations
 
 APPLICATION_ID = 0x4D534953  # "MSIS": tells our file from any other SQLite database
+
+HEADER_BYTES = 100
+ATTEMPTS_MOST = 1000
 
 
 class Lock:
@@ -30,15 +33,13 @@ class Lock:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(self._path.parent, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not _locked(descriptor):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)
             raise StoreBusy(
                 f"another msi-stream{f' (process {holder})' if holder else ''} holds the store {self._path.with_suffix('')}",
                 hint="one daemon for each store; stop that one first, or give this one a store of its own in [store] path",
-            ) from error
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._descriptor = descriptor
@@ -48,6 +49,19 @@ class Lock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the exclusive lock. Somebody who only looks (`is_held`) shares it for a moment: that is no daemon, so ask again."""
+    for _ in range(ATTEMPTS_MOST):
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return False
 
 
 def is_held(path: Path) -> bool:
@@ -66,11 +80,11 @@ def is_held(path: Path) -> bool:
     return False
 
 
-async def open_database(path: Path, *, create: bool) -> aiosqlite.Connection:
+async def open_database(path: Path, *, create: bool, migrate: bool = True) -> aiosqlite.Connection:
     """Open the store's file, bring its schema up to date, and set it to be durable.
 
-    With `create=False` a missing file is StoreUnusable. Raises StoreForeign, StoreNewer or StoreUnusable, each saying what was
-    found and what to do; the file is left as it was then.
+    With `create=False` a missing file is StoreUnusable; with `migrate=False` an older schema is too. Raises StoreForeign,
+    StoreNewer or StoreUnusable, each saying what was found and what to do; the file is left as it was then.
     """
     _check_file(path, create=create)
     with translated(path):
@@ -82,11 +96,56 @@ async def open_database(path: Path, *, create: bool) -> aiosqlite.Connection:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.execute("PRAGMA foreign_keys = ON")
-            await _migrate(connection, path)
+            if migrate:
+                await _migrate(connection, path)
+            else:
+                await _check_current(connection, path)
         except BaseException:
             await connection.close()
             raise
     return connection
+
+
+@contextlib.asynccontextmanager
+async def beside(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """The store as it stands now, in one read transaction beside a running daemon: no lock is taken, nothing can be written."""
+    _check_file(path, create=False)
+    with translated(path):
+        async with aiosqlite.connect(path, isolation_level=None) as connection:
+            connection.row_factory = sqlite3.Row
+            await connection.execute("PRAGMA busy_timeout = 10000")
+            await connection.execute("PRAGMA query_only = ON")
+            await _check_ours(connection, path)
+            await _check_current(connection, path)
+            await connection.execute("BEGIN")
+            yield connection
+
+
+def look(path: Path) -> None:
+    """Raise what opening this store would, as far as can be told without writing a byte beside it; a missing file is well."""
+    directory = path.parent
+    try:
+        if path.exists():
+            _check_file(path, create=False)
+            with path.open("rb") as file:
+                _check_header(path, file.read(HEADER_BYTES))
+        writable = os.access(directory, os.W_OK | os.X_OK) and os.access(path if path.exists() else directory, os.W_OK)
+        if not directory.is_dir() or not writable:
+            raise NotADirectoryError(0, "not a directory that this user may write to")
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def _check_header(path: Path, header: bytes) -> None:
+    """What SQLite's header tells; a log beside the file may hold a newer one, so a file without our mark is then let pass."""
+    if not header:
+        return
+    if not header.startswith(b"SQLite format 3\0"):
+        raise _not_a_database(path)
+    version, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
+    if application == 0 and path.with_name(path.name + "-wal").exists():
+        return
+    _check_marks(path, application, version, empty=False)
 
 
 @contextlib.contextmanager
@@ -101,7 +160,7 @@ def translated(path: Path) -> Iterator[None]:
 def _translate(path: Path, error: sqlite3.DatabaseError) -> StoreError:
     text = str(error)
     if "not a database" in text:
-        return StoreForeign(f"{path} is no SQLite database", hint="[store] path must name a file that msi-stream made, or none")
+        return _not_a_database(path)
     if "malformed" in text:
         return StoreUnusable(f"the store {path} is damaged: {text}", hint="stop the daemon and restore the newest backup")
     if "full" in text:
@@ -111,6 +170,10 @@ def _translate(path: Path, error: sqlite3.DatabaseError) -> StoreError:
     if "readonly" in text or "unable to open" in text:
         return StoreUnusable(f"cannot write the store {path}: {text}", hint=f"make {path.parent} writable for this user")
     return StoreUnusable(f"the store {path} cannot be used: {text}")
+
+
+def _not_a_database(path: Path) -> StoreForeign:
+    return StoreForeign(f"{path} is no SQLite database", hint="[store] path must name a file that msi-stream made, or none")
 
 
 def _unusable(directory: Path, error: OSError) -> StoreUnusable:
@@ -135,19 +198,29 @@ def _check_file(path: Path, *, create: bool) -> None:
 
 
 async def _check_ours(connection: aiosqlite.Connection, path: Path) -> None:
-    application = await _pragma(connection, "application_id")
     rows = await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
-    tables = int(next(iter(rows))[0])
-    if application not in {0, APPLICATION_ID} or (application == 0 and tables):
+    empty = int(next(iter(rows))[0]) == 0
+    _check_marks(path, await _pragma(connection, "application_id"), await _pragma(connection, "user_version"), empty=empty)
+
+
+def _check_marks(path: Path, application: int, version: int, *, empty: bool) -> None:
+    if application not in {0, APPLICATION_ID} or (application == 0 and not empty):
         raise StoreForeign(
             f"{path} is an SQLite database of another program", hint="[store] path must name a file that msi-stream made, or none"
         )
-    version, known = await _pragma(connection, "user_version"), len(migrations())
+    known = len(migrations())
     if version > known:
         raise StoreNewer(
             f"the store {path} has schema {version}, this msi-stream knows up to {known}",
             hint="run the newer version that wrote it, or restore the backup from before the upgrade",
         )
+
+
+async def _check_current(connection: aiosqlite.Connection, path: Path) -> None:
+    version = await _pragma(connection, "user_version")
+    if version < len(migrations()):
+        found = f"has the older schema {version}" if version else "is empty"
+        raise StoreUnusable(f"the store {path} {found}", hint="start the daemon (msi-stream run): it brings the store up to date")
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:

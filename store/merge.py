@@ -19,25 +19,23 @@ Verdict = Literal["apply", "drop", "read"]
 def verdict(record: Record, change: Change) -> Verdict:
     """Whether a change is news for what is known of its record.
 
-    A read or polled row is old only where its content is known already. An event is old when it was committed before the
-    SystemModstamp of what was read; in the same second (SystemModstamp has whole seconds) nobody can tell: read again. The same
-    event again is dropped. An event that is older than one already taken came twice or out of order: read again, so that it can
-    never turn a field back.
+    A read or polled row is old where its content is known already. An event is old when it was committed before the
+    SystemModstamp of what was read, or came before in its transaction. SystemModstamp has whole seconds: where an event and a row
+    are of the same second, nobody can tell which is newer, and the record is read again. So it is where changes come out of
+    order (an event older than one already taken, a delete older than what was read alive, a row that was queried before the last
+    event), so that none of them can ever turn a field back.
     """
     if change.read_s is not None:
-        return "drop" if _known_content(record, change) else "apply"
-    if change.transaction and (change.transaction, change.sequence) == (record.transaction, record.sequence):
+        if _known_content(record, change):
+            return "drop"
+        return "read" if record.commit_ms and change.read_s <= record.commit_ms // 1000 else "apply"
+    if change.transaction and change.transaction == record.transaction and change.sequence <= record.sequence:
         return "drop"
     if not change.commit_ms:
         return "apply"
-    if record.read_s is not None and change.kind != "delete":
-        if change.commit_ms // 1000 < record.read_s:
-            return "drop"
-        if change.commit_ms // 1000 == record.read_s:
-            return "read"
-    if change.commit_ms < record.commit_ms:
-        return "read"
-    return "apply"
+    if record.read_s is not None and change.commit_ms // 1000 <= record.read_s:
+        return "drop" if change.commit_ms // 1000 < record.read_s and change.kind != "delete" else "read"
+    return "read" if change.commit_ms < record.commit_ms else "apply"
 
 
 def _known_content(record: Record, change: Change) -> bool:

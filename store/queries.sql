@@ -187,8 +187,9 @@ WHERE s.due_ms > 0 AND r.marketo_id IS NOT NULL AND r.state = 'synced';
 SELECT object, count(*) AS entries FROM entry WHERE state <> 'dead' AND flow = 'deliver' GROUP BY object;
 
 -- oldest_commit --
--- The oldest entry that is still to be delivered.
-SELECT min(queued_ms) AS queued_ms FROM entry WHERE state <> 'dead' AND flow = 'deliver';
+-- When the oldest change that is still to be delivered was committed in Salesforce (or queued, where no event brought it).
+SELECT min(coalesce(nullif(json_extract(CAST(pending AS TEXT), '$[4]'), 0), queued_ms)) AS commit_ms
+FROM entry WHERE state <> 'dead' AND flow = 'deliver';
 
 -- count_blocked --
 -- How many entries wait for another record.
@@ -196,8 +197,8 @@ SELECT count(*) AS blocked FROM entry WHERE state = 'open' AND waits > 0;
 
 -- blocked --
 -- What waits for what, and how the awaited record stands: the commonest first.
-SELECT w.parent_object, w.parent_id, count(*) AS entries, e.object AS child,
-       coalesce(p.state, '') AS parent_entry, coalesce(p.code, '') AS code, coalesce(p.cause, '') AS cause
+SELECT w.parent_object, w.parent_id, count(*) AS entries, e.object AS child, coalesce(p.state, '') AS state,
+       coalesce(p.read, '') AS read, coalesce(p.waits, 0) AS waits, coalesce(p.code, '') AS code, coalesce(p.cause, '') AS cause
 FROM wait w JOIN entry e ON e.entry_id = w.entry_id
 LEFT JOIN entry p ON p.object = w.parent_object AND p.record_id = w.parent_id AND p.flow = 'deliver'
 GROUP BY w.parent_object, w.parent_id, e.object ORDER BY entries DESC, w.parent_id LIMIT ?1;

@@ -56,12 +56,15 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path, *, create: bool = True, exclusive: bool = True) -> Store:
-        """Open the store; `exclusive` takes the daemon's lock first (StoreBusy where another daemon has it)."""
+        """Open the store; `exclusive` takes the daemon's lock first (StoreBusy where another daemon has it).
+
+        Without the lock the schema is left as it is: a daemon may be running on it.
+        """
         lock = Lock(path) if exclusive else None
         if lock is not None:
             lock.acquire()
         try:
-            connection = await open_database(path, create=create)
+            connection = await open_database(path, create=create, migrate=exclusive)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -122,6 +125,20 @@ class Store:
         if taken.applied:
             self.wake()
         return taken
+
+    async def begin_reread(self, obj: ObjectName, running: str) -> Any:
+        """The re-read to do now: one that was cut short, else the one asked for, which becomes it; None where there is none."""
+
+        async def work(tx: Transaction) -> Any:
+            held = await tx.value("get_note", running)
+            if held is None:
+                held = await tx.value("get_note", intake.reread_note(obj))
+                if held is not None:
+                    await tx.run("put_note", running, held)
+                    await tx.run("delete_note", intake.reread_note(obj))
+            return orjson.loads(held) if held is not None else None
+
+        return await self.submit(work)
 
     async def ask_rereads(self, rereads: Sequence[Reread]) -> None:
         """Note that objects have to be read again."""

@@ -6,8 +6,9 @@ The store keeps the last one, so that `status` can also tell how a stopped daemo
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -25,7 +26,25 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 LINE_SECONDS = 60.0
+HOUR_SECONDS = 3600.0
 RETENTION_SECONDS = 72 * 3600  # how long Salesforce keeps events (CDC Developer Guide)
+
+
+@dataclass(slots=True)
+class LastHour:
+    """How many calls were made in the last hour, from samples of a budget's daily count."""
+
+    used: int | None = None
+    made: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def count(self, used: int, now: float) -> int:
+        """Take a sample (the count falls to nothing at midnight), and return the calls of the hour before `now` (monotonic)."""
+        if self.used is not None and used != self.used:
+            self.made.append((now, used - self.used if used > self.used else used))
+        self.used = used
+        while self.made and self.made[0][0] <= now - HOUR_SECONDS:
+            self.made.popleft()
+        return sum(calls for _, calls in self.made)
 
 
 @dataclass(slots=True)
@@ -41,6 +60,7 @@ class Heartbeat:
     scores: Scores
     budgets: Mapping[str, DailyBudget]
     _line_at: float = float("-inf")
+    _last_hour: dict[str, LastHour] = field(default_factory=dict)
 
     async def restore_budgets(self) -> None:
         """Calls that an earlier run made today count today."""
@@ -85,12 +105,14 @@ class Heartbeat:
             },
             "freshness": self.deliver.freshness.percentiles(now),
             "accepted": self.deliver.accepted,
-            "calls": {
-                name: {"used": budget.used, "budget": budget.limit, "day": budget.day} for name, budget in self.budgets.items()
-            },
+            "calls": {name: self._calls(name, budget) for name, budget in self.budgets.items()},
             "swept_until": self.scores.swept_until,
             "polled_at": dict(self.reconcile.polled_at),
         }
+
+    def _calls(self, name: str, budget: DailyBudget) -> dict[str, Any]:
+        last_hour = self._last_hour.setdefault(name, LastHour()).count(budget.used, self.clock.monotonic())
+        return {"used": budget.used, "budget": budget.limit, "day": budget.day, "last_hour": last_hour}
 
     async def _line(self, state: Mapping[str, Any]) -> None:
         backlog = await self.store.backlog()

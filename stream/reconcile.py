@@ -17,7 +17,6 @@ from typing import Any
 
 import structlog
 
-from store.intake import reread_note
 from store.model import OBJECTS, Change, ObjectName
 from store.store import Store
 from stream.catalog import Catalog
@@ -104,12 +103,14 @@ class Reconcile:
         self.polled_at[obj] = began
 
     async def _reread(self, obj: ObjectName) -> None:
-        held = await self.store.note(reread_note(obj))
+        """Do what was asked for. The request becomes a cursor first, so that another request meanwhile is one of its own."""
+        running = f"rereading:{obj}"
+        held = await self.store.begin_reread(obj, running)
         if held is None:
             return
         log.info("reread_started", object=obj, why=held["why"])
-        rows = await self._query(obj, reread_note(obj), int(held["since_s"]), held)
-        await self.store.take_rows([], reread_note(obj), None, self._now_ms())
+        rows = await self._query(obj, running, int(held["since_s"]), held)
+        await self.store.take_rows([], running, None, self._now_ms())
         log.info("reread_finished", object=obj, rows=rows)
 
     async def _query(self, obj: ObjectName, note: str, since_s: int, cursor: Mapping[str, Any]) -> int:

@@ -41,6 +41,7 @@ FEED_IDS = {"New Lead": 12, "Change Score": 22, "Merge Leads": 32, "Delete Lead"
 OVERLAP_SECONDS = 300.0
 SEEN_MOST = 50_000  # guids of activities that a look may meet again
 TYPES_SECONDS = 86400.0
+LOOK_SECONDS = 5.0  # another process (dead retry) may have asked for a write again
 MISSING_MS = 3_600_000  # when a person that Marketo does not have is asked for again
 PEOPLE_OBJECTS: tuple[ObjectName, ...] = ("Contact", "Lead")
 
@@ -91,7 +92,7 @@ class Scores:
                 if self.error:
                     log.info("scores_resumed")
                 self.error, self._failures = "", 0
-                wait_seconds = await self._wait_seconds()
+                wait_seconds = min(await self._wait_seconds(), LOOK_SECONDS)
             except StreamError as error:
                 wait_seconds = self._failed(error)
             await wait_for_event(self._wake, self.clock, max(min(wait_seconds, 60.0), 0.05))
@@ -112,9 +113,12 @@ class Scores:
         return wait_seconds
 
     async def _turn(self) -> None:
-        if not self._fields and not await self._find_fields():
-            self._next_feed = self._next_sweep = self.clock.monotonic() + 3600.0
-            return
+        if not self._fields:
+            if self.clock.monotonic() < self._next_feed:
+                return
+            if not await self._find_fields():
+                self._next_feed = self._next_sweep = self.clock.monotonic() + 3600.0
+                return
         await self._due()
         if self.clock.monotonic() >= self._next_feed:
             await self._feed()

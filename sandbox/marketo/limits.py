@@ -73,6 +73,12 @@ class Limits:
             raise Refused("615", "Concurrent access limit reached")
 
     @property
+    def calls_in_20s(self) -> int:
+        """Calls of everyone in the last 20 seconds."""
+        self._forget(self.now())
+        return len(self._recent)
+
+    @property
     def used_today(self) -> int:
         """Calls of everyone since midnight, US Central time."""
         self._turn_day()

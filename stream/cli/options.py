@@ -29,19 +29,11 @@ config_option: Callable[[F], F] = click.option(
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-class Failure(click.ClickException):
-    """An expected failure: one message on stderr and an exit code, no traceback."""
-
-    def __init__(self, message: str, hint: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.exit_code = exit_code
-
-    def show(self, file: Any = None) -> None:
-        """The message, and what to do."""
-        click.echo(f"msi-stream: {self.message}", file=file or sys.stderr)
-        if self.hint:
-            click.echo(f"  {self.hint}", file=file or sys.stderr)
+def tell(message: str, hint: str = "") -> None:
+    """One message on stderr, and under it what to do."""
+    click.echo(f"msi-stream: {message}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
 
 
 def exit_code(error: StoreError | StreamError) -> int:
@@ -61,7 +53,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (StoreError, StreamError) as error:
-            raise Failure(error.message, error.hint, exit_code(error)) from error
+            tell(error.message, error.hint)
+            ctx.exit(exit_code(error))
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,111 @@
+"""The store as `status` and the lists see it: read beside a running daemon, all of it as of one moment, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from store import admin
+from store.database import beside
+from store.model import DeadLetter, ObjectName, Replay
+from store.writer import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Entries of one object that wait for one record, and how that record's entry stands (`state` "": it has none)."""
+
+    object: ObjectName
+    entries: int
+    parent_object: ObjectName
+    parent_id: str
+    state: str
+    read: str
+    waits: int
+    code: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the store tells of the flow. `oldest_ms`: when the oldest change still to be delivered was committed."""
+
+    backlog: Mapping[str, int]
+    oldest_ms: int | None
+    blocked: Sequence[Blocked]
+    blocked_entries: int
+    dead: int
+    replays: Sequence[Replay]
+    people: int
+    heartbeat: Mapping[str, Any] | None
+    swept_until: float | None
+
+
+@asynccontextmanager
+async def reading(path: Path) -> AsyncIterator[Transaction]:
+    """Named queries on the store as it stands at one moment. Raises StoreError where there is no store of ours."""
+    async with beside(path) as connection:
+        yield Transaction(connection)
+
+
+async def view(path: Path, *, blocked_most: int) -> View:
+    """Everything `status` needs, with the commonest of what waits."""
+    async with reading(path) as tx:
+        return View(
+            backlog={row["object"]: row["entries"] for row in await tx.rows("backlog")},
+            oldest_ms=await tx.value("oldest_commit"),
+            blocked=[_blocked(row) for row in await tx.rows("blocked", blocked_most)],
+            blocked_entries=await tx.value("count_blocked"),
+            dead=await tx.value("count_dead"),
+            replays=await replays_in(tx),
+            people=await tx.value("count_people"),
+            heartbeat=await _note(tx, "heartbeat"),
+            swept_until=await _note(tx, "swept_until"),
+        )
+
+
+async def replays(path: Path) -> list[Replay]:
+    """The stored positions of all channels."""
+    async with reading(path) as tx:
+        return await replays_in(tx)
+
+
+async def dead_letters(path: Path) -> list[DeadLetter]:
+    """All dead letters, oldest first."""
+    async with reading(path) as tx:
+        return await admin.dead_letters(tx)
+
+
+async def contents(path: Path, entries: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What the dead letters with these numbers hold: personal data, for the operator's eyes only."""
+    async with reading(path) as tx:
+        return {entry: await admin.content(tx, entry) for entry in entries}
+
+
+async def replays_in(tx: Transaction) -> list[Replay]:
+    """The stored positions, as of this transaction."""
+    return [Replay(*row) for row in await tx.rows("all_replays")]
+
+
+def _blocked(row: Any) -> Blocked:
+    return Blocked(
+        object=row["child"],
+        entries=row["entries"],
+        parent_object=row["parent_object"],
+        parent_id=row["parent_id"],
+        state=row["state"],
+        read=row["read"],
+        waits=row["waits"],
+        code=row["code"],
+        cause=row["cause"],
+    )
+
+
+async def _note(tx: Transaction, name: str) -> Any:
+    value = await tx.value("get_note", name)
+    return orjson.loads(value) if value is not None else None

@@ -1,0 +1,73 @@
+"""`run`: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import structlog
+
+from store.errors import StoreBlocked, StoreBusy, StoreError
+from stream import logs
+from stream.cli.options import BUSY, DEGRADED, config_option
+from stream.config import load
+from stream.daemon import run_daemon
+from stream.errors import StreamError
+
+log = structlog.get_logger(__name__)
+
+
+EPILOG = """\b
+Exit codes:
+  0  ended by SIGTERM or SIGINT
+  1  something it could not survive; the log says what
+  2  the configuration or the store cannot be used
+  3  another daemon holds the store
+
+\b
+Example:
+  msi-stream run --config /etc/msi-stream/config.toml
+"""
+
+
+@click.command(epilog=EPILOG)
+@config_option
+@click.pass_context
+def run(ctx: click.Context, config: Path | None) -> None:
+    """Run the daemon in the foreground, until SIGTERM or SIGINT.
+
+    A host that cannot be reached ends nothing: it is said, what can be is buffered, and it is tried again.
+    """
+    loaded = load(config, os.environ)
+    logs.configure(loaded.settings.log.level, loaded.settings.log.format)
+    for warning in loaded.warnings:
+        log.warning("config_warning", warning=warning)
+    try:
+        asyncio.run(run_daemon(loaded.settings))
+    except StoreBusy:
+        raise
+    except BaseExceptionGroup as group:
+        codes = [_tell(cause) for cause in _leaves(group)]
+        ctx.exit(max(codes))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _tell(error: BaseException) -> int:
+    """One line for what a loop died of; an unexpected error brings its trace."""
+    if isinstance(error, StoreBlocked | StoreError | StreamError):
+        log.error("daemon_failed", error=error.message, hint=error.hint)
+    else:
+        trace = "".join(traceback.format_exception(error))
+        log.error("daemon_failed", error=f"unexpected {type(error).__name__}", hint="a bug: please report it", trace=trace)
+    return BUSY if isinstance(error, StoreBusy) else DEGRADED

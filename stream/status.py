@@ -1,0 +1,200 @@
+"""How the daemon stands: the store's facts and the daemon's last heartbeat, judged. Works whether it runs or not.
+
+stopped   no daemon holds the store, or the one that does has fallen silent
+failing   the main flow stands still: nothing comes from Salesforce, or nothing goes to Marketo
+degraded  it flows, and something needs a look
+ok        nothing needs anybody
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from store.database import is_held
+from store.view import Blocked, View, view
+from stream.budget import CENTRAL, day_in
+from stream.config_model import Settings
+from stream.dead import moment
+from stream.heartbeat import hours_to_loss
+
+State = Literal["ok", "degraded", "failing", "stopped"]
+
+STALE_SECONDS = 30.0
+LOSS_HOURS = 24.0
+BLOCKED_SHOWN = 50
+PASSING_CODES = frozenset({"606", "615"})  # Marketo's short-term limits: seconds, and others' calls count in them too
+SERVICES = ("marketo", "salesforce", "score_writes")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The contract's `status`, ready to be printed."""
+
+    state: State
+    reasons: Sequence[str]
+    facts: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """As `status --json` prints it."""
+        return {"state": self.state, "reasons": list(self.reasons), **self.facts}
+
+
+async def status(settings: Settings, now: float) -> Status:
+    """How it stands now. Raises StoreError where [store] path cannot be a store of ours."""
+    path = settings.store.path
+    if not path.exists() and path.parent.is_dir():
+        reason = f"there is no store at {path}: the daemon has never run with this configuration"
+        return Status("stopped", [reason], _facts(EMPTY, settings, now, running=False))
+    found = await view(path, blocked_most=BLOCKED_SHOWN)
+    stopped = _why_stopped(found, path, now)
+    facts = _facts(found, settings, now, running=not stopped)
+    failing = _near_loss(facts) + ([] if stopped else _failing(found))
+    degraded = _degraded(found, facts, running=not stopped)
+    state: State = "stopped" if stopped else "failing" if failing else "degraded" if degraded else "ok"
+    return Status(state, [*stopped, *failing, *degraded], facts)
+
+
+EMPTY = View(
+    backlog={}, oldest_ms=None, blocked=[], blocked_entries=0, dead=0, replays=[], people=0, heartbeat=None, swept_until=None
+)
+
+
+def _why_stopped(found: View, path: Path, now: float) -> list[str]:
+    beat = found.heartbeat
+    silent = now - beat["at"] if beat is not None else None
+    if not is_held(path):
+        if beat is None:
+            return ["the daemon is stopped"]
+        way = "was stopped" if beat["stopped"] else "ended without stopping in good order"
+        return [f"the daemon is stopped: it {way} {_span(silent or 0.0)} ago"]
+    if silent is None or silent > STALE_SECONDS or (beat is not None and beat["stopped"]):
+        since = f"for {_span(silent)}" if silent is not None else "so far"
+        return [f"a daemon holds the store and has said nothing {since}: it is just starting, or it hangs"]
+    return []
+
+
+def _near_loss(facts: Mapping[str, Any]) -> list[str]:
+    hours = facts["hours_to_loss"]
+    if hours is None or hours >= LOSS_HOURS:
+        return []
+    if hours == 0:
+        return ["Salesforce has begun to forget changes that were not read: what is lost is read again, which takes calls"]
+    return [f"in {hours:g} hours Salesforce begins to forget changes that were not read"]
+
+
+def _failing(found: View) -> list[str]:
+    """What makes the main flow stand still."""
+    beat = found.heartbeat or {}
+    reasons = []
+    stream, paused = beat["stream"], beat["paused"]
+    if stream["state"] == "lost":
+        reasons.append(f"nothing comes from Salesforce: {stream['error']}")
+    if beat["errors"]["deliver"]:
+        reasons.append(f"nothing goes to Marketo: {beat['errors']['deliver']}")
+    elif paused and paused["code"] not in PASSING_CODES:
+        reasons.append(f"nothing goes to Marketo: {paused['cause']} ({paused['code']}). {paused['cure']}".rstrip())
+    return reasons
+
+
+def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[str]:
+    """What needs a look. Of a stopped daemon only what the store knows."""
+    reasons = []
+    if found.dead:
+        reasons.append(f"{_count(found.dead, 'dead letter')}: see `msi-stream dead list`")
+    if not running:
+        return reasons
+    beat = found.heartbeat or {}
+    if beat["stream"]["state"] == "starting":
+        reasons.append("the stream from Salesforce is not connected yet")
+    paused = beat["paused"]
+    if paused and paused["code"] in PASSING_CODES:
+        reasons.append(f"deliveries wait a moment: {paused['cause']} ({paused['code']})")
+    words = {"reading": "reading records from Salesforce", "reconcile": "polling Salesforce", "scores": "bringing scores back"}
+    reasons += [f"{words[name]} does not work: {error}" for name, error in beat["errors"].items() if name in words and error]
+    for name, calls in facts["calls"].items():
+        if calls["used"] < calls["budget"] < calls["forecast"]:
+            reasons.append(f"{name}: the budget of {calls['budget']} will be used up before the day ends")
+    return reasons
+
+
+def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dict[str, Any]:
+    beat = found.heartbeat or {}
+    lately = beat["freshness"] if running else {"p50": None, "p99": None}
+    oldest = max(now - found.oldest_ms / 1000, 0.0) if found.oldest_ms is not None else None
+    heard_at = beat.get("stream", {}).get("heard_at")
+    return {
+        "freshness_seconds": {name: _rounded(value) for name, value in {**lately, "oldest": oldest}.items()},
+        "hours_to_loss": hours_to_loss(heard_at, now),
+        "backlog": dict(found.backlog),
+        "blocked": [_blocked(each) for each in found.blocked],
+        "blocked_entries": found.blocked_entries,
+        "dead": found.dead,
+        "replay_ids": {each.channel: each.replay_id for each in found.replays},
+        "coverage": {},
+        "calls": _calls(beat.get("calls", {}), settings, now, running=running),
+        "people": {
+            "synced": found.people,
+            "swept_until": moment(found.swept_until) if found.swept_until is not None else None,
+        },
+    }
+
+
+def _calls(told: Mapping[str, Any], settings: Settings, now: float, *, running: bool) -> dict[str, dict[str, int]]:
+    """Used, budget and forecast of each service. The forecast is for the end of the quota's day, at the rate of the last hour."""
+    budgets = {
+        "marketo": settings.marketo.daily_calls - settings.marketo.reserve_calls,
+        "salesforce": settings.reconcile.daily_calls,
+        "score_writes": settings.scores.daily_writes,
+    }
+    found = {}
+    for name in SERVICES:
+        day, seconds_left = day_in(CENTRAL if name == "marketo" else None, now)
+        calls = told.get(name, {})
+        used = calls["used"] if calls.get("day") == day else 0
+        coming = calls.get("last_hour", 0) * seconds_left / 3600 if running else 0
+        found[name] = {"used": used, "budget": calls.get("budget", budgets[name]), "forecast": used + round(coming)}
+    return found
+
+
+def _blocked(each: Blocked) -> dict[str, Any]:
+    return {
+        "object": each.object,
+        "entries": each.entries,
+        "waits_for": {"object": each.parent_object, "id": each.parent_id},
+        "why": _why_blocked(each),
+    }
+
+
+def _why_blocked(each: Blocked) -> str:
+    """How the awaited record stands, in a sentence."""
+    match each.state:
+        case "dead":
+            return f"it is a dead letter ({each.code}): {each.cause}"
+        case "in_flight":
+            return "it is being read from Salesforce" if each.read else "it is being sent to Marketo"
+        case "":
+            return "it is not in Marketo yet"
+    if each.waits:
+        return f"it waits for {_count(each.waits, 'other record')} itself"
+    if each.cause:
+        return f"it waits to be tried again: {each.cause}"
+    return "it waits to be read from Salesforce" if each.read else "it waits to be sent to Marketo"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _span(seconds: float) -> str:
+    """A length of time in its largest sensible unit."""
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return _count(int(seconds // size), unit)
+    return _count(int(max(seconds, 0.0)), "second")
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(value, 3) if value is not None else None

@@ -1,0 +1,78 @@
+"""Nothing is cleared in Marketo that Salesforce did not clear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.flow.scenes import company, contact_of, lead_of
+from tests.flow.world import world
+
+
+async def test_a_first_read_leaves_what_marketo_has(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        here.touch_built_in_users()
+        here.instance.create_lead(email="lee@example.com", title="From a form", phone="123", department="Kept")
+        contact = here.org.create("Contact", contact_of(None, "Lee", Phone="456"))
+        await here.start()
+        await here.until_quiet()
+        lead = here.lead_of(contact)
+        assert (lead["title"], lead["phone"], lead["department"]) == ("From a form", "456", "Kept")
+
+
+async def test_what_salesforce_clears_becomes_null_and_nothing_else(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        _, contact = company(here)
+        here.org.update("Contact", contact, {"Title": "Boss", "MailingCity": "Oslo", "Phone": "1"})
+        await here.start()
+        await here.until_quiet()
+        here.instance.change_lead(here.lead_of(contact)["id"], department="By Marketo")
+        mark = len(here.instance.journal)
+        here.org.update("Contact", contact, {"Title": None, "MailingCity": None})
+        await here.until_quiet()
+        lead = here.lead_of(contact)
+        assert (lead.get("title"), lead.get("city"), lead["phone"]) == (None, None, "1")
+        assert lead["department"] == "By Marketo"
+        sent = [name for write in here.instance.journal[mark:] for name, value in write.fields.items() if value is None]
+        assert sorted(sent) == ["city", "title"]
+
+
+async def test_what_was_cleared_while_events_were_lost_is_cleared_by_the_read(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        _, contact = company(here)
+        here.org.update("Contact", contact, {"Title": "Boss"})
+        await here.start()
+        await here.until_quiet()
+        with here.org.as_gaps():
+            here.org.update("Contact", contact, {"Title": None})
+        await here.until(lambda: here.lead_of(contact).get("title") is None)
+        await here.until_quiet()
+
+
+async def test_unsubscribed_is_sent_only_when_true(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        here.touch_built_in_users()
+        lead = here.org.create("Lead", lead_of("Out", HasOptedOutOfEmail=True))
+        await here.start()
+        await here.until_quiet()
+        assert here.lead_of(lead)["unsubscribed"] is True
+        here.org.update("Lead", lead, {"HasOptedOutOfEmail": False, "Title": "Back"})
+        await here.until(lambda: here.lead_of(lead).get("title") == "Back")
+        await here.until_quiet()
+        assert here.lead_of(lead)["unsubscribed"] is True
+
+
+async def test_many_quick_changes_end_with_the_last(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        account, contact = company(here)
+        await here.start()
+        await here.until_quiet()
+        for number in range(60):
+            here.org.update("Account", account, {"Phone": f"{number}"})
+            here.org.update("Contact", contact, {"Title": f"T{number}" if number % 3 else None})
+            if number % 7 == 0:
+                with here.org.as_gaps():
+                    here.org.update("Contact", contact, {"Department": f"D{number}"})
+            await here.clock.sleep(0.01)
+        await here.until_quiet()
+        assert here.instance.companies[account]["mainPhone"] == "59"
+        assert here.lead_of(contact).get("title") is None
