@@ -43,6 +43,7 @@ async def content(tx: Transaction, entry_id: int) -> dict[str, Any]:
 
 async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> int:
     """Put dead letters back, in the order of what they wait for; returns how many. Events nobody could read stay."""
+    letters = await _still_dead(tx, letters)
     deliver = [letter.entry for letter in letters if letter.flow == "deliver"]
     await tx.run("set_due", list_json(deliver), now_ms)
     entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(deliver))]
@@ -57,6 +58,7 @@ async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> 
 
 async def drop(tx: Transaction, letters: Sequence[DeadLetter]) -> int:
     """Give dead letters up: what waited for them goes on without that relation; returns how many."""
+    letters = await _still_dead(tx, letters)
     deliver = [letter for letter in letters if letter.flow == "deliver"]
     entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(letter.entry for letter in deliver))]
     keys: list[Key] = [entry.key for entry in entries]
@@ -71,3 +73,10 @@ async def drop(tx: Transaction, letters: Sequence[DeadLetter]) -> int:
     await tx.run("delete_entries", list_json(letter.entry for letter in letters))
     await waits.let_go(tx, keys)
     return len(letters)
+
+
+async def _still_dead(tx: Transaction, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Those of the letters that no change has brought back to life since they were listed."""
+    rows = await tx.rows("entries_by_id", list_json(letter.entry for letter in letters))
+    dead = {row["entry_id"] for row in rows if row["state"] == "dead"}
+    return [letter for letter in letters if letter.entry in dead]

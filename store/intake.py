@@ -64,10 +64,10 @@ def _merge_into(
     taken.applied += 1
     taken.to_read += bool(pending.read)
     if entry is None:
-        if record.state in {"seen", "excluded", "deleted", "converted"}:
-            pending = _first(pending, record)
+        if not record.in_marketo:
+            pending = _first(pending)
         return Entry(0, change.object, change.record_id, pending, due_ms=now_ms, queued_ms=now_ms)
-    if entry.state == "in_flight":
+    if entry.state == "in_flight" or entry.later is not None:
         if entry.later is None:
             entry.later, entry.later_first_ms = pending, change.commit_ms
         else:
@@ -82,15 +82,11 @@ def _merge_into(
     return entry
 
 
-def _first(pending: Pending, record: Record) -> Pending:
+def _first(pending: Pending) -> Pending:
     """A record that is not in Marketo goes there whole: a part of it has to be read first."""
     if pending.kind == "upsert" and not pending.whole and not pending.read:
-        return Pending(fields=pending.fields, read=_first_reason(record), first_commit_ms=pending.first_commit_ms)
+        return Pending(fields=pending.fields, read="first time in Marketo", first_commit_ms=pending.first_commit_ms)
     return pending
-
-
-def _first_reason(record: Record) -> str:
-    return "changed after it was deleted" if record.state == "deleted" else "first time in Marketo"
 
 
 async def _entries(tx: Transaction, keys: Sequence[Key]) -> dict[Key, Entry]:
@@ -101,7 +97,7 @@ async def put_entries(tx: Transaction, entries: Sequence[Entry], known: dict[Key
     """Write entries and work out what the open ones among them wait for; returns the parents that were asked for."""
     if not entries:
         return []
-    await tx.run_many("put_entry", [entry_row(entry) for entry in entries])
+    await tx.run_many("put_entry", [entry_row(entry, now_ms if entry.state == "dead" else 0) for entry in entries])
     numbers = {
         (row["object"], row["record_id"]): row["entry_id"]
         for row in await tx.rows("entries_by_key", keys_json(entry.key for entry in entries))
@@ -192,6 +188,8 @@ def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> No
         entry.pending = settle_read(
             entry.pending, pending_of(snapshot, "apply"), later, entry.later_first_ms, snapshot.read_s or 0
         )
+        if later is not None:
+            record.content = ""  # what is sent is not what was read
     elif result.gone:
         gone = Pending(kind="delete", first_commit_ms=entry.pending.first_commit_ms)
         entry.pending = merge(gone, later) if later is not None else gone

@@ -14,6 +14,7 @@ from typing import Literal
 from store.model import REFS, Change, Pending, Record
 
 Verdict = Literal["apply", "drop", "read"]
+GONE = "gone"  # in place of a content: a row said that the record is deleted
 
 
 def verdict(record: Record, change: Change) -> Verdict:
@@ -41,7 +42,7 @@ def verdict(record: Record, change: Change) -> Verdict:
 def _known_content(record: Record, change: Change) -> bool:
     """A polled row that says what was read before; a delete is known where the record is gone already."""
     if change.kind == "delete":
-        return record.state == "deleted"
+        return record.state == "deleted" or (record.content == GONE and change.read_s == record.read_s)
     older = record.read_s is not None and change.read_s is not None and change.read_s < record.read_s
     return older or bool(change.content and change.content == record.content and record.state != "deleted")
 
@@ -58,7 +59,12 @@ def note(record: Record, change: Change) -> None:
         record.content = ""
     if change.kind == "delete":
         record.content = ""
-    elif change.read_s is not None:
+        if change.read_s is not None:
+            record.read_s, record.content = change.read_s, GONE
+        return
+    if record.state in {"deleted", "dropped"}:
+        record.state = "seen"  # it lives: its children wait for it again, and a delete is news again
+    if change.read_s is not None:
         record.read_s, record.content = change.read_s, change.content
 
 

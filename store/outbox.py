@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import orjson
+
 from store import waits
 from store.intake import append, put_entries
 from store.merge import merge
@@ -17,6 +19,7 @@ from store.model import (
     PEOPLE,
     REF_OBJECT,
     REFS,
+    SATISFIED,
     Ack,
     Change,
     Claimed,
@@ -40,7 +43,7 @@ async def claim(tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_
     rows = await tx.rows("ready", obj, kind, now_ms, most)
     if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
         return []
-    return await _take(tx, [entry_of(row) for row in rows])
+    return await _take(tx, [entry_of(row) for row in rows], now_ms)
 
 
 async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int, linger_ms: int) -> list[Entry]:
@@ -52,10 +55,14 @@ async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: in
     return [entry_of(row) for row in rows]
 
 
-async def _take(tx: Transaction, entries: Sequence[Entry]) -> list[Claimed]:
-    await tx.run("take", list_json(entry.entry_id for entry in entries))
+async def _take(tx: Transaction, entries: Sequence[Entry], now_ms: int) -> list[Claimed]:
     known = await waits.records(tx, [entry.key for entry in entries])
     parents = await waits.records(tx, {key for record in known.values() for key in waits.parents_of(record)})
+    early = [entry for entry in entries if entry.pending.kind == "upsert" and _lacks_parent(known[entry.key], parents)]
+    if early:
+        await waits.work_out(tx, early, known, now_ms)
+        entries = [entry for entry in entries if entry not in early]
+    await tx.run("take", list_json(entry.entry_id for entry in entries))
     users = [entry.record_id for entry in entries if entry.object == "User"]
     referenced = {row[0] for row in await tx.rows("referenced", list_json(users))} if users else set()
     return [
@@ -63,6 +70,11 @@ async def _take(tx: Transaction, entries: Sequence[Entry]) -> list[Claimed]:
         for entry in entries
         for record in [known[entry.key]]
     ]
+
+
+def _lacks_parent(record: Record, parents: dict[Key, Record]) -> bool:
+    """Whether a parent left Marketo, or is to be sent again, since the entry became ready."""
+    return any(key not in parents or parents[key].state not in SATISFIED for key in waits.parents_of(record))
 
 
 def _by_ref(record: Record, parents: dict[Key, Record]) -> dict[Ref, Record]:
@@ -91,9 +103,19 @@ async def finish(
     await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
     await waits.let_go(tx, released)
     refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
+    await _renew_roles(tx, [outcome for outcome in outcomes if isinstance(outcome, Ack)], now_ms)
     if follow_ups:
         await append(tx, follow_ups, now_ms)
     return refused
+
+
+async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> None:
+    """A contact's roles name its Marketo person: where that is another one now, they are sent anew."""
+    people = {ack.key[1]: ack.marketo_id for ack in acks if ack.key[0] == "Contact" and ack.marketo_id is not None}
+    rows = await tx.rows("sent_roles", list_json(people)) if people else []
+    stale = [row["record_id"] for row in rows if str(orjson.loads(row["sent_key"])[1]) != people[row["contact"]]]
+    role: ObjectName = "OpportunityContactRole"
+    await append(tx, [Change(role, record_id, read="its contact's Marketo person is another now") for record_id in stale], now_ms)
 
 
 async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
@@ -122,7 +144,7 @@ async def _sort(
     for outcome in outcomes:
         entry, record = entries[outcome.entry_id], known[outcome.key]
         if isinstance(outcome, Ack) and outcome.state == "excluded" and outcome.key[1] in wanted:
-            _put_back(entry, now_ms)
+            _put_back(entry, record, now_ms)
             kept.append(entry)
         elif isinstance(outcome, Ack):
             _acknowledge(record, outcome)
@@ -160,14 +182,20 @@ def _reopen(entry: Entry, now_ms: int, *, keep: bool = False) -> bool:
     return True
 
 
-def _put_back(entry: Entry, due_ms: int) -> None:
-    if entry.later is not None:
+def _put_back(entry: Entry, record: Record, due_ms: int, *, unsure: bool = False) -> None:
+    """Open again, with what arrived meanwhile. `unsure`: nobody knows whether Marketo did what was sent.
+
+    A record that was perhaps created there, and is to be deleted now, is sent once more first: only then is it known by its
+    Marketo id, and the delete, which stays in `later`, finds it.
+    """
+    perhaps_created = unsure and entry.pending.kind == "upsert" and not entry.pending.read and not record.in_marketo
+    if entry.later is not None and not (perhaps_created and entry.later.kind == "delete"):
         entry.pending, entry.later = merge(entry.pending, entry.later), None
     entry.state, entry.due_ms = "open", due_ms
 
 
 async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
-    _put_back(entry, retry.due_ms)
+    _put_back(entry, record, retry.due_ms, unsure=retry.code == "unreachable")
     entry.attempts += retry.counted
     entry.tries -= not retry.tried
     entry.code, entry.cause = retry.code, retry.cause
@@ -199,6 +227,6 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
     for entry in entries:
         record = known[entry.key]
         creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
-        _put_back(entry, now_ms + (settle_ms if creating else 0))
+        _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=True)
     await put_entries(tx, entries, known, now_ms)
     return len(entries)

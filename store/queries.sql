@@ -122,7 +122,7 @@ WHERE r.object IN ('Contact', 'Lead') AND r.state IN ('synced', 'seen');
 
 -- people_after --
 -- A page of synced people in the order of their Marketo ids, for the score sweep.
-SELECT marketo_id, object, record_id FROM record
+SELECT DISTINCT marketo_id FROM record
 WHERE marketo_id > ?1 AND object IN ('Contact', 'Lead') AND state = 'synced'
 ORDER BY marketo_id LIMIT ?2;
 
@@ -130,6 +130,11 @@ ORDER BY marketo_id LIMIT ?2;
 -- How many Marketo people carry a synced Lead or Contact.
 SELECT count(DISTINCT marketo_id) AS people FROM record
 WHERE marketo_id IS NOT NULL AND object IN ('Contact', 'Lead') AND state = 'synced';
+
+-- sent_roles --
+-- The contact roles in Marketo of the given contacts; ?1 is a JSON array of record ids.
+SELECT r.record_id, r.contact, r.sent_key FROM json_each(?1) k JOIN record r ON r.contact = k.value
+WHERE r.object = 'OpportunityContactRole' AND r.state = 'synced' AND r.sent_key IS NOT NULL;
 
 -- sharing_role --
 -- How many other living contact roles stand behind the same Marketo role; ?1 its key, ?2 the role's own id.

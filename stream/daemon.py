@@ -22,6 +22,7 @@ from store.store import Store
 from stream import filters
 from stream.batch import Proof
 from stream.budget import CENTRAL, DailyBudget
+from stream.call_memory import CallMemory
 from stream.capture import Capture
 from stream.catalog import Catalog
 from stream.changes import Echo
@@ -80,7 +81,13 @@ class Edges:
     user_filter: filters.RecordFilter
 
 
-def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock, patience: Patience = PATIENCE) -> Edges:
+def edges(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    clock: Clock,
+    patience: Patience = PATIENCE,
+    memory: CallMemory | None = None,
+) -> Edges:
     """Build the edges. Raises ConfigError where a setting cannot be used; nothing is sent."""
     user_filter = filters.parse(settings.filters.User, "filters.User")
     salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now)
@@ -112,7 +119,7 @@ def edges(settings: Settings, session: aiohttp.ClientSession, clock: Clock, pati
         settings.marketo.client_id,
         settings.marketo.client_secret.get_secret_value(),
         session=session,
-        gate=Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=settings.marketo.concurrency),
+        gate=Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=settings.marketo.concurrency, memory=memory),
         budget=marketo_budget,
         clock=clock,
         timeouts=patience.marketo,
@@ -147,7 +154,8 @@ class Daemon:
         self.patience = patience
         self.settings = settings
         self.store = store
-        self.edges = edges(settings, session, self.clock, patience)
+        calls = settings.store.path.with_name(settings.store.path.name + ".calls")
+        self.edges = edges(settings, session, self.clock, patience, CallMemory(calls, settings.marketo.calls_per_20s))
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
         self._build()

@@ -109,7 +109,7 @@ class Dispatch:
         """Entries whose outcome is clear without Marketo."""
         entry = claimed.entry
         if isinstance(planned, Reread):
-            settled.add(Retry(entry.entry_id, entry.key, self.now_ms(), read=planned.why))
+            settled.add(Retry(entry.entry_id, entry.key, self.now_ms(), counted=planned.counted, read=planned.why))
         elif isinstance(planned, Refuse):
             settled.add(Dead(entry.entry_id, entry.key, planned.code, planned.cause, planned.cure))
         elif isinstance(planned, Done):
@@ -129,13 +129,21 @@ class Dispatch:
             settled.handovers.append(HandOver(record.key, others[0].key, record.marketo_id, record.filled, why))
         return bool(others)
 
+    async def _passed_on(self, item: Item, settled: Settled) -> bool:
+        """Whether this is the mark of a deleted record, and another one carries its person on: then nothing is marked."""
+        record = item.claimed.record
+        passed_on = item.claimed.entry.pending.kind == "delete" and await self._pass_on(record, settled)
+        if passed_on:
+            settled.add(Ack(item.entry_id, record.key, state="deleted", forget_marketo_id=True))
+        return passed_on
+
     async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled, replan: Replan) -> None:
         if settled.pause is not None:
             for item in items:
                 settled.add(back(item, self.now_ms()))
             return
         removals = [item for item in items if isinstance(item.plan, Remove)]
-        upserts = [item for item in items if isinstance(item.plan, Upsert)]
+        upserts = [item for item in items if isinstance(item.plan, Upsert) and not await self._passed_on(item, settled)]
         if removals:
             self._settle(await self._remove(obj, removals, settled), settled)
         if upserts and obj in PEOPLE:

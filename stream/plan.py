@@ -73,9 +73,10 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What is known does not suffice: read the record from Salesforce."""
+    """What is known does not suffice: read the record from Salesforce. `counted`: once, and then it is refused."""
 
     why: str
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,8 @@ def _upsert(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
     _fill_mapped(draft, claimed)
     if claimed.record.object == "OpportunityContactRole":
         return _role(draft, claimed, rules)
+    if rules.deleted_field and claimed.record.object in PEOPLE and claimed.record.state == "seen" and claimed.record.marketo_id:
+        draft.fields[rules.deleted_field] = False  # it was marked as gone, and is back
     own = EXTERNAL_ID[claimed.record.object]
     draft.fields[own] = claimed.record.record_id
     for ref in REFS_OF[claimed.record.object]:
@@ -237,6 +240,12 @@ def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
         for name, parent in (("opportunity", opportunity), ("contact", contact))
         if parent is None or parent.state in {"deleted", "dropped"}
     ]
+    if (
+        gone
+        and not claimed.entry.attempts
+        and any(parent is not None and parent.state == "deleted" for parent in parents.values())
+    ):
+        return Reread("its parent is gone, and it most likely too", counted=True)
     if gone or opportunity is None or contact is None:
         return Refuse(
             "PARENT_GONE",

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from stream.clock import Clock, wait_for_event
 
@@ -65,12 +66,29 @@ class CallLimits:
         self.held_until = max(self.held_until, now + seconds)
 
 
+class Memory(Protocol):
+    """Remembers calls across a restart."""
+
+    def note(self, now: float) -> None:
+        """A call begins now, in seconds since the epoch."""
+        ...
+
+    def ages(self, now: float, span_seconds: float) -> list[float]:
+        """How long ago each call of the last seconds began, the oldest first."""
+        ...
+
+
 class Gate:
     """What every call to Marketo passes through: `async with gate.call(): …`; callers go in the order they came."""
 
-    def __init__(self, clock: Clock, *, calls_per_20s: int = 50, concurrency: int = 5) -> None:
+    def __init__(self, clock: Clock, *, calls_per_20s: int = 50, concurrency: int = 5, memory: Memory | None = None) -> None:
         self._clock = clock
+        self._memory = memory
         self._limits = CallLimits(calls_per_window=calls_per_20s, concurrency=concurrency)
+        if memory is not None:  # an earlier run's calls count on; each was answered a second after it began, at the latest now
+            now = self._clock.monotonic()
+            for age in memory.ages(self._clock.now(), WINDOW_SECONDS + 1.0 + MARGIN_SECONDS):
+                self._limits.ended.append(now - max(age - 1.0, 0.0))
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -80,6 +98,8 @@ class Gate:
         async with self._turn:
             await self._wait_for_place()
             self._limits.start()
+            if self._memory is not None:
+                self._memory.note(self._clock.now())
         try:
             yield
         finally:

@@ -141,7 +141,7 @@ class World:
         await self.stop()
         await self.start()
 
-    async def until(self, done: Callable[[], Any], seconds: float = 20.0) -> None:
+    async def until(self, done: Callable[[], Any], seconds: float = 20.0, rules: Rules | None = None) -> None:
         """Wait until something is so; fails with what is wrong, and at once where the daemon died."""
         clock = asyncio.get_running_loop()
         deadline = clock.time() + seconds
@@ -152,7 +152,7 @@ class World:
             if self._task is not None and self._task.done():
                 await self._task
             if looked > deadline:
-                raise AssertionError(f"not so after {seconds} s: {self.report().problems[:20]}")
+                raise AssertionError(f"not so after {seconds} s: {self.report(rules).problems[:20]}")
             await asyncio.sleep(max(0.02, 2 * (clock.time() - looked)))  # noqa: TID251 - polling the simulated services
 
     async def until_quiet(self, rules: Rules | None = None, seconds: float = 30.0) -> None:
@@ -204,7 +204,7 @@ class World:
 
     async def until_equal(self, rules: Rules | None = None, seconds: float = 30.0) -> None:
         """Wait until both systems agree."""
-        await self.until(lambda: self.report(rules).ok, seconds)
+        await self.until(lambda: self.report(rules).ok, seconds, rules)
 
     def report(self, rules: Rules | None = None) -> Report:
         """What the oracle says now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,12 +144,16 @@ class Outbox:
         """What is known of a record."""
         return (await self.store.records([(obj, record_id)]))[obj, record_id]
 
+    async def rows(self, name: str, *parameters: Any) -> list[sqlite3.Row]:
+        """What a named query finds."""
+        return await self.store.submit(lambda tx: tx.rows(name, *parameters))
+
     async def ready(self) -> list[Key]:
         """What could be sent now, objects in order; nothing is claimed by asking."""
         found: list[Key] = []
         for obj in OBJECTS:
             for kind in ("upsert", "delete"):
-                rows = await self.store.submit(lambda tx, o=obj, k=kind: tx.rows("ready", o, k, self.now_ms, 100))
+                rows = await self.rows("ready", obj, kind, self.now_ms, 100)
                 found += [(obj, each["record_id"]) for each in rows]
         return found
 
@@ -156,7 +161,7 @@ class Outbox:
         """What has to be read from Salesforce, and why."""
         found: dict[Key, str] = {}
         for obj in OBJECTS:
-            for each in await self.store.submit(lambda tx, o=obj: tx.rows("to_read", o, self.now_ms, 100)):
+            for each in await self.rows("to_read", obj, self.now_ms, 100):
                 found[obj, each["record_id"]] = each["read"]
         return found
 
