@@ -173,7 +173,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Marketo accepted the entry (or there was nothing to send); what is to be remembered of it."""
+    """Marketo accepted the entry (or there was nothing to send); what is to be remembered of it.
+
+    `removed`: Marketo has deleted the record, and its opportunity roles with it.
+    """
 
     entry_id: int
     key: Key
@@ -183,6 +186,7 @@ class Ack:
     emptied: frozenset[str] = frozenset()
     sent_key: str | None = None
     forget_marketo_id: bool = False
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

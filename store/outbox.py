@@ -103,6 +103,9 @@ async def finish(
     await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
     await waits.let_go(tx, released)
     refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
+    removed = [outcome.key[1] for outcome in outcomes if isinstance(outcome, Ack) and outcome.removed]
+    if removed:
+        await tx.run("forget_roles", list_json(removed))
     await _renew_roles(tx, [outcome for outcome in outcomes if isinstance(outcome, Ack)], now_ms)
     if follow_ups:
         await append(tx, follow_ups, now_ms)

@@ -136,6 +136,13 @@ WHERE marketo_id IS NOT NULL AND object IN ('Contact', 'Lead') AND state = 'sync
 SELECT r.record_id, r.contact, r.sent_key FROM json_each(?1) k JOIN record r ON r.contact = k.value
 WHERE r.object = 'OpportunityContactRole' AND r.state = 'synced' AND r.sent_key IS NOT NULL;
 
+-- forget_roles --
+-- Marketo deletes the roles of an opportunity or person with it: they are there no more. ?1 is a JSON array of parents' record ids.
+UPDATE record SET state = 'seen', sent_key = NULL, content = ''
+WHERE object = 'OpportunityContactRole' AND state = 'synced' AND (object, record_id) IN (
+    SELECT r.object, r.record_id FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
+    UNION SELECT r.object, r.record_id FROM json_each(?1) k JOIN record r ON r.contact = k.value);
+
 -- sharing_role --
 -- How many other living contact roles stand behind the same Marketo role; ?1 its key, ?2 the role's own id.
 SELECT count(*) AS others FROM record WHERE sent_key = ?1 AND record_id <> ?2 AND state = 'synced';

@@ -71,7 +71,7 @@ def back(item: Item, due_ms: int, *, code: str = "", cause: str = "") -> Retry:
 def _acknowledged(item: Item, result: RecordResult) -> Ack:
     entry, planned = item.claimed.entry, item.plan
     if not isinstance(planned, Upsert):
-        return Ack(entry.entry_id, entry.key, state="deleted", forget_marketo_id=True)
+        return Ack(entry.entry_id, entry.key, state="deleted", forget_marketo_id=True, removed=True)
     if entry.pending.kind == "delete":
         return Ack(entry.entry_id, entry.key, state="deleted")
     known = str(item.body["id"]) if "id" in item.body else None
