@@ -34,7 +34,7 @@ from store.model import (
     Ref,
     Retry,
 )
-from store.rows import entry_of, entry_row, list_json, record_row
+from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
 
 
@@ -88,9 +88,11 @@ async def finish(
     *,
     follow_ups: Sequence[Change] = (),
     handovers: Sequence[HandOver] = (),
+    left: Sequence[Key] = (),
 ) -> list[HandOver]:
     """Write down what became of claimed entries, and take the changes that follow from it, in one transaction.
 
+    `left`: people whose Marketo person is somebody else's alone from now on; they are looked for, or created, again.
     Returns the handovers that were refused because the taker has a Marketo person of its own.
     """
     rows = await tx.rows("entries_by_id", list_json(outcome.entry_id for outcome in outcomes))
@@ -103,13 +105,26 @@ async def finish(
     await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
     await waits.let_go(tx, released)
     refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
+    await move_people(tx, list((await waits.records(tx, left)).values()), None, now_ms)
     removed = [outcome.key[1] for outcome in outcomes if isinstance(outcome, Ack) and outcome.removed]
     if removed:
         await tx.run("forget_roles", list_json(removed))
+    people = [outcome.key for outcome in outcomes if isinstance(outcome, Ack) and outcome.state == "synced"]
+    await tx.run("resume_scores", keys_json(key for key in people if key[0] in PEOPLE))
     await _renew_roles(tx, [outcome for outcome in outcomes if isinstance(outcome, Ack)], now_ms)
     if follow_ups:
         await append(tx, follow_ups, now_ms)
     return refused
+
+
+async def move_people(tx: Transaction, people: Sequence[Record], marketo_id: str | None, now_ms: int) -> None:
+    """These records stand behind another Marketo person now (None: behind none); they are read, and sent whole."""
+    for record in people:
+        record.marketo_id = marketo_id
+        if marketo_id is None:
+            record.state, record.filled = "seen", frozenset()
+    await tx.run_many("put_record", [record_row(record) for record in people])
+    await append(tx, [Change(*record.key, read="its Marketo person is another now") for record in people], now_ms)
 
 
 async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> None:
@@ -217,6 +232,13 @@ async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, kn
 def _bury(entry: Entry, dead: Dead) -> None:
     entry.state, entry.code, entry.cause, entry.cure = "dead", dead.code, dead.cause, dead.cure
     entry.attempts += 1
+
+
+async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) -> int:
+    """People were merged in Marketo: whoever stood behind the losers stands behind the winner; returns how many."""
+    people = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(losers))]
+    await move_people(tx, people, winner, now_ms)
+    return len(people)
 
 
 async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
