@@ -229,6 +229,12 @@ SELECT count(*) AS dead FROM entry WHERE state = 'dead';
 UPDATE entry SET state = 'open', attempts = 0, tries = 0, due_ms = ?2, code = '', cause = '', cure = '', died_ms = 0
 WHERE entry_id IN (SELECT value FROM json_each(?1)) AND state = 'dead';
 
+-- resume_scores --
+-- People who are alive after all: writing scores to them goes on. ?1 is a JSON array of [object, record id].
+UPDATE score SET attempts = 0, stopped = ''
+WHERE (object, record_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+  AND stopped IN ('ENTITY_IS_DELETED', 'INVALID_CROSS_REFERENCE_KEY', 'NOT_FOUND');
+
 -- score_again --
 -- A score write that was given up is tried again: forget what stopped it.
 UPDATE score SET attempts = 0, stopped = '', due_ms = ?3 WHERE object = ?1 AND record_id = ?2;

@@ -189,11 +189,23 @@ class Store:
         *,
         follow_ups: Sequence[Change] = (),
         handovers: Sequence[HandOver] = (),
+        left: Sequence[Key] = (),
     ) -> list[HandOver]:
         """Write down what became of claimed entries, with what follows from it; returns the handovers that were refused."""
-        refused = await self.submit(lambda tx: outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers))
+
+        async def work(tx: Transaction) -> list[HandOver]:
+            return await outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers, left=left)
+
+        refused = await self.submit(work)
         self.wake()
         return refused
+
+    async def merge_people(self, winner: str, losers: Sequence[str], now_ms: int) -> int:
+        """Two or more people became one in Marketo; returns how many records stand behind the winner now who did not before."""
+        moved = await self.submit(lambda tx: outbox.merged(tx, winner, losers, now_ms))
+        if moved:
+            self.wake()
+        return moved
 
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""

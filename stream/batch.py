@@ -130,6 +130,8 @@ class Batch:
             creates=self.creates,
             others_pass=self.others_pass(),
         )
+        if self.creates and outcome.code == "604":  # Marketo may still be at work on it
+            outcome = replace(outcome, action="resolve")
         if outcome.action in {"bisect", "halve"} and not alone:
             middle = len(items) // 2
             return await self.send_call(items[:middle]) + await self.send_call(items[middle:])

@@ -85,9 +85,9 @@ class Dispatch:
         """Commit what has become of entries so far: other batches may touch the same people only when the store knows."""
         if not (settled.outcomes or settled.follow_ups or settled.handovers):
             return
-        outcomes, follow_ups, handovers = settled.outcomes, settled.follow_ups, settled.handovers
-        settled.outcomes, settled.follow_ups, settled.handovers = [], [], []
-        refused = await self.store.finish(outcomes, self.now_ms(), follow_ups=follow_ups, handovers=handovers)
+        outcomes, follow_ups, handovers, left = settled.outcomes, settled.follow_ups, settled.handovers, settled.left
+        settled.outcomes, settled.follow_ups, settled.handovers, settled.left = [], [], [], []
+        refused = await self.store.finish(outcomes, self.now_ms(), follow_ups=follow_ups, handovers=handovers, left=left)
         for each in refused:
             log.warning("conversion_left_two_people", lead=each.giver[1], contact=each.taker[1], marketo_id=each.marketo_id)
 

@@ -23,13 +23,14 @@ import structlog
 from store.model import Change, Key, ObjectName, Record
 from store.scores import primary_order
 from stream.batch import Item
-from stream.errors import StreamError
+from stream.errors import MarketoError, StreamError
 from stream.ids import widen
 from stream.plan import Refuse, Upsert
 
 log = structlog.get_logger(__name__)
 
 FIELDS = ("id", "externalPersonId", "email")
+NO_FILTER_CODE = "1011"
 
 
 class LeadSearch(Protocol):
@@ -85,7 +86,8 @@ class People(Protocol):
 class Resolution:
     """Where the items of one round go. `carried` are shared people whose fields another record sends.
 
-    `takeovers` name the Marketo fields that were filled for the other records of an item's person.
+    `takeovers` name the Marketo fields that were filled for the other records of an item's person. `parted` share theirs no
+    more, since their email is another now; `left` are those whose person went with such an email.
     """
 
     update: list[Item] = field(default_factory=list)
@@ -96,6 +98,8 @@ class Resolution:
     refused: list[tuple[Item, Refuse]] = field(default_factory=list)
     follow_ups: list[Change] = field(default_factory=list)
     takeovers: list[tuple[Item, frozenset[str]]] = field(default_factory=list)
+    parted: list[Item] = field(default_factory=list)
+    left: list[Key] = field(default_factory=list)
 
 
 def person_object(record_id: str) -> ObjectName | None:
@@ -149,7 +153,7 @@ class Resolver:
 
     async def _by_external_id(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
         wanted = [item.claimed.record.record_id for item in items]
-        found = _group(await self.marketo.find("leads", "externalPersonId", wanted, FIELDS) if wanted else [], "externalPersonId")
+        found = _group(await self._by_external_ids(wanted), "externalPersonId")
         rest: list[Item] = []
         for item in items:
             candidates = found.get(item.claimed.record.record_id.lower(), [])
@@ -161,6 +165,16 @@ class Resolver:
                 resolution.refused.append((item, _several(candidates, "externalPersonId")))
         return rest
 
+    async def _by_external_ids(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
+        """The people who carry these ids; none where Marketo does not search by them (then emails must do)."""
+        try:
+            return await self.marketo.find("leads", "externalPersonId", wanted, FIELDS) if wanted else []
+        except MarketoError as error:
+            if error.code != NO_FILTER_CODE:
+                raise
+            log.warning("external_id_not_searchable", code=error.code)
+            return []
+
     async def _by_conversion(self, items: list[Item], ids: dict[int, str | None]) -> list[Item]:
         """A contact that a lead was converted into takes over the lead's person."""
         contacts = [item.claimed.record.record_id for item in items if item.claimed.record.object == "Contact"]
@@ -170,7 +184,7 @@ class Resolver:
         known = await self.store.records([("Lead", lead) for lead in leads.values()])
         by_lead = {key[1]: record.marketo_id for key, record in known.items() if record.marketo_id}
         asked = [lead for lead in leads.values() if lead not in by_lead]
-        for row in await self.marketo.find("leads", "externalPersonId", asked, FIELDS) if asked else []:
+        for row in await self._by_external_ids(asked):
             by_lead.setdefault(str(row.get("externalPersonId") or ""), str(row["id"]))
         rest: list[Item] = []
         for item in items:
@@ -228,21 +242,38 @@ class Resolver:
     async def _share(self, found: Sequence[tuple[Item, str]], resolution: Resolution) -> None:
         """Of the living records behind one Marketo person, only the first by rule sends its fields."""
         others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
+        emails = await self._emails_of(
+            {marketo_id for item, marketo_id in found if others.get(marketo_id) and _tells_email(item)}
+        )
         taken: set[str] = set()
         for item, marketo_id in sorted(found, key=lambda each: order_of(each[0].claimed.record)):
             record = item.claimed.record
             rest = [other for other in others.get(marketo_id, []) if other.key != record.key]
             first = min((order_of(other) for other in rest), default=order_of(record))
+            moves = bool(rest) and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
             if marketo_id in taken:
                 resolution.deferred.append((item, "another record of the same Marketo person goes first"))
+            elif order_of(record) > first and moves and self.share:
+                resolution.parted.append(item)
             elif order_of(record) > first:
                 resolution.carried.append((item, marketo_id))
             else:
                 taken.add(marketo_id)
                 item.body["id"] = int(marketo_id)
                 resolution.update.append(item)
-                if rest:
+                if moves and self.share:
+                    resolution.left += [other.key for other in rest]
+                elif rest:
                     resolution.takeovers.append((item, frozenset[str]().union(*(other.filled for other in rest))))
+
+    async def _emails_of(self, marketo_ids: Collection[str]) -> dict[str, str]:
+        """The emails of these people as Marketo has them now."""
+        rows = await self.marketo.find("leads", "id", sorted(marketo_ids), FIELDS) if marketo_ids else []
+        return {str(row["id"]): str(row.get("email") or "").strip().lower() for row in rows if "id" in row}
+
+
+def _tells_email(item: Item) -> bool:
+    return isinstance(item.plan, Upsert) and "email" in item.plan.fields
 
 
 def _group(rows: Sequence[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:

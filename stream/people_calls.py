@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from store.model import Ack, Claimed, Dead
+from store.model import Ack, Claimed, Dead, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict
@@ -24,6 +24,7 @@ from stream.settle import Settled, back
 log = structlog.get_logger(__name__)
 
 DEFER_MS = 1000
+TIMED_OUT_CODE = "604"
 
 Replan = Callable[[Claimed], Plan]
 
@@ -41,12 +42,14 @@ class PeopleCalls:
     partition: str
     proof: Proof
     external_id_lookup: bool = False
+    _create_most: int = 300
 
     async def send(
         self, items: Sequence[Item], held: set[str], settled: Settled, replan: Replan, *, now_ms: int
     ) -> list[Verdict]:
         """Send one round whose keys are held; what needs no call is settled at once, the verdicts on the rest are returned."""
         await self._refresh(items)
+        items = self._whole(items, settled, now_ms)
         try:
             resolution = await self.resolver.resolve(items)
         except LookupFailed as error:
@@ -70,6 +73,18 @@ class PeopleCalls:
         for item in items:
             item.claimed.record.marketo_id = known[item.claimed.record.key].marketo_id
 
+    @staticmethod
+    def _whole(items: Sequence[Item], settled: Settled, now_ms: int) -> list[Item]:
+        """Without those that lost their person meanwhile and know only what changed: nobody is created from a part."""
+        kept: list[Item] = []
+        for item in items:
+            entry = item.claimed.entry
+            if item.claimed.record.marketo_id or entry.pending.whole or entry.pending.kind == "delete":
+                kept.append(item)
+            else:
+                settled.add(Retry(entry.entry_id, entry.key, now_ms, read="its Marketo person is another now"))
+        return kept
+
     async def _unresolved(
         self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, replan: Replan, *, now_ms: int
     ) -> list[Verdict]:
@@ -87,6 +102,11 @@ class PeopleCalls:
             settled.add(back(item, now_ms + DEFER_MS, cause=why))
         for item, refuse in resolution.refused:
             settled.add(Dead(item.entry_id, item.claimed.entry.key, refuse.code, refuse.cause, refuse.cure))
+        for item in resolution.parted:
+            why = "no longer shares a Marketo person"
+            settled.add(Retry(item.entry_id, item.claimed.entry.key, now_ms, read=why, forget_marketo_id=True))
+            log.info("person_parted", object=item.claimed.record.object, id=item.claimed.record.record_id)
+        settled.left += resolution.left
         for item, marketo_id in resolution.carried:
             settled.add(Ack(item.entry_id, item.claimed.entry.key, marketo_id=marketo_id))
             log.info("person_shared", object=item.claimed.record.object, id=item.claimed.record.record_id, marketo_id=marketo_id)
@@ -103,6 +123,15 @@ class PeopleCalls:
         return free
 
     async def _create(self, resolution: Resolution) -> list[Verdict]:
+        """Create, fewer at a time after Marketo took too long over it."""
+        verdicts = await self._create_all(resolution)
+        if any(verdict.outcome is not None and verdict.outcome.code == TIMED_OUT_CODE for verdict in verdicts):
+            self._create_most = max(self._create_most // 2, 1)
+        elif verdicts:
+            self._create_most = min(self._create_most * 2, self.batch_size)
+        return verdicts
+
+    async def _create_all(self, resolution: Resolution) -> list[Verdict]:
         by_email = [item for item in resolution.create if people.email_of(item)]
         without = [item for item in resolution.create if not people.email_of(item)]
         verdicts: list[Verdict] = []
@@ -119,7 +148,8 @@ class PeopleCalls:
         return verdicts
 
     def _batch(self, call: Call, *, creates: bool) -> Batch:
-        return Batch(call, "upsert", self.max_attempts, creates=creates, others_pass=self.proof, most_records=self.batch_size)
+        most = min(self.batch_size, self._create_most) if creates else self.batch_size
+        return Batch(call, "upsert", self.max_attempts, creates=creates, others_pass=self.proof, most_records=most)
 
     def _update(self) -> Call:
         async def call(records: Sequence[Mapping[str, Any]]) -> list[RecordResult]:

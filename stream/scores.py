@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from stream.budget import DailyBudget
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
 from stream.errors import BudgetSpent, MarketoError, StreamError
-from stream.marketo.answers import Page
+from stream.marketo.answers import Activity, Page
 from stream.marketo.client import MarketoClient
 from stream.retry import Backoff
 from stream.salesforce.rest import SalesforceClient
@@ -156,6 +157,7 @@ class Scores:
         while True:
             page = await self._page(token, held["since"])
             fresh = [activity for activity in page.activities if activity.guid not in self._seen]
+            await self._follow_merges(fresh)
             await self._refresh(list(dict.fromkeys(activity.lead_id for activity in fresh)))
             self._seen.update(dict.fromkeys(activity.guid for activity in fresh))
             if not page.more:
@@ -165,6 +167,16 @@ class Scores:
         await self.store.put_note("activities", {"since": began})
         for guid in list(self._seen)[: max(len(self._seen) - SEEN_MOST, 0)]:
             del self._seen[guid]
+
+    async def _follow_merges(self, activities: Sequence[Activity]) -> None:
+        """Whoever stood behind a person that was merged away stands behind the winner."""
+        merges = FEED_TYPES.index("Merge Leads")
+        for activity in activities:
+            if activity.type_id == self._types[merges]:
+                losers = re.findall(r"\d+", activity.attributes.get("Merge IDs", ""))
+                moved = await self.store.merge_people(activity.lead_id, losers, self._now_ms())
+                if moved:
+                    log.info("people_merged_in_marketo", marketo_id=activity.lead_id, merged=losers, records=moved)
 
     async def _page(self, token: str, since: float) -> Page:
         """The next page; where the token is refused (too old), one from a little before its look."""
@@ -240,8 +252,10 @@ class Scores:
     async def _write(self, writes: Sequence[Write]) -> None:
         for obj in PEOPLE_OBJECTS:
             of_object = [write for write in writes if write.row.key[0] == obj and not self._too_early(write.row)]
-            for start in range(0, len(of_object), WRITE_MOST):
-                await self._write_chunk(obj, of_object[start : start + WRITE_MOST])
+            while of_object:
+                most = max(min(WRITE_MOST, self.writes_budget.left()), 1)  # with nothing left, taking one tells how long to wait
+                await self._write_chunk(obj, of_object[:most])
+                of_object = of_object[most:]
 
     def _too_early(self, row: ScoreRow) -> bool:
         return row.due_ms > self._now_ms()

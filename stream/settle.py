@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from store.model import PEOPLE, Ack, Change, Dead, HandOver, Outcome, Retry
+from store.model import PEOPLE, Ack, Change, Dead, HandOver, Key, Outcome, Retry
 from stream.batch import Item, Verdict
 from stream.marketo.answers import RecordResult
 from stream.marketo.outcomes import Outcome as Judgement
@@ -24,6 +24,7 @@ class Settled:
     outcomes: list[Outcome] = field(default_factory=list)
     follow_ups: list[Change] = field(default_factory=list)
     handovers: list[HandOver] = field(default_factory=list)
+    left: list[Key] = field(default_factory=list)
     pause: Judgement | None = None
     accepted: int = 0
     commits_ms: list[int] = field(default_factory=list)
@@ -94,7 +95,7 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
         wait_seconds = 0.0  # the flow itself waits
     if wait_seconds is None:
         wait_seconds = waits.backoff.wait_seconds(entry.tries)
-    lost_create = judgement.action == "resolve" and judgement.code == "unreachable"
+    lost_create = judgement.action == "resolve" and judgement.code in {"unreachable", "604"}
     if lost_create:
         wait_seconds = waits.settle_seconds
     gone = judgement.action == "resolve" and not lost_create and entry.object in PEOPLE and "id" in verdict.item.body
