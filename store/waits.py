@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from store.model import REF_OBJECT, REFS, SATISFIED, Entry, Key, ObjectName, Pending, Record
-from store.rows import entry_row, keys_json, list_json, record_of, record_row
+from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
 
 
@@ -32,8 +32,11 @@ async def work_out(tx: Transaction, entries: Sequence[Entry], known: dict[Key, R
     await tx.run("delete_waits", ids)
     upserts = [entry for entry in entries if entry.pending.kind == "upsert" and not entry.pending.read]
     asked = await _wait_for_parents(tx, upserts, known, now_ms)
-    await _wait_for_child_deletes(tx, [entry for entry in entries if entry.pending.kind == "delete"])
+    deletes = [entry for entry in entries if entry.pending.kind == "delete"]
+    await _wait_for_child_deletes(tx, deletes)
     await tx.run("count_waits", ids)
+    await _hold_parent_deletes(tx, deletes, known)
+    await _free_parent_deletes(tx, [entry for entry in entries if entry.pending.kind == "upsert"], known, now_ms)
     return asked
 
 
@@ -85,6 +88,29 @@ async def _wait_for_child_deletes(tx: Transaction, entries: Sequence[Entry]) -> 
         return
     rows = await tx.rows("open_child_deletes", list_json(parents))
     await tx.run_many("put_wait", [(parents[row["parent_id"]], row["object"], row["record_id"]) for row in rows])
+
+
+async def _hold_parent_deletes(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record]) -> None:
+    """Deletes of parents that were there before these deletes of their children wait for them too."""
+    children: dict[Key, list[Key]] = {}
+    for entry in entries:
+        for parent in parents_of(known[entry.key]):
+            children.setdefault(parent, []).append(entry.key)
+    rows = await tx.rows("entries_by_key", keys_json(children)) if children else []
+    held = [row for row in rows if row["state"] == "open" and row["kind"] == "delete"]
+    waits = [(row["entry_id"], *child) for row in held for child in children[row["object"], row["record_id"]]]
+    await tx.run_many("put_wait", waits)
+    await tx.run("count_waits", list_json(row["entry_id"] for row in held))
+
+
+async def _free_parent_deletes(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record], now_ms: int) -> None:
+    """A child that came back is no delete any more that its parents' deletes would wait for."""
+    keys = [entry.key for entry in entries if any(parent[0] != "User" for parent in parents_of(known[entry.key]))]
+    waiting = [row["entry_id"] for row in await tx.rows("waiting_for", keys_json(keys))] if keys else []
+    rows = await tx.rows("entries_by_id", list_json(waiting)) if waiting else []
+    deletes = [entry_of(row) for row in rows if row["kind"] == "delete" and row["state"] == "open"]
+    if deletes:
+        await work_out(tx, deletes, await records(tx, [entry.key for entry in deletes]), now_ms)
 
 
 async def let_go(tx: Transaction, keys: Sequence[Key]) -> None:
