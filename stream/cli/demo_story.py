@@ -47,10 +47,10 @@ def daemon_settings(people: int) -> dict[str, Any]:
     return {
         "marketo.calls_per_20s": CALLS_PER_20S,
         "marketo.concurrency": CONCURRENCY,
-        "deliver.linger_seconds": 0.5,
+        "deliver.linger_seconds": 1.2,
         "deliver.settle_seconds": 2.0,
-        "scores.interval_seconds": 3.0,
-        "scores.sweep_interval_seconds": max(5.0, people / 100),
+        "scores.interval_seconds": 4.0,
+        "scores.sweep_interval_seconds": max(6.0, people / 100),
         "scores.daily_writes": max(10_000, 50 * people),
         "reconcile.poll_interval_seconds": 1.0,
     }
@@ -115,9 +115,9 @@ class Story:
     async def _live(self) -> None:
         self.act = "changes flow"
         before = self.changes.made.total()
-        await self._flow(16)
+        await self._flow(11)
         self.changes.busy_day(0.06)
-        await self._flow(16)
+        await self._flow(11)
         self.changes.nightly(0.06)
         await self._agree()
         self._done(
@@ -133,7 +133,7 @@ class Story:
 
     async def _restart(self) -> None:
         self.act = "the daemon is restarted"
-        flow = self._begin(self._flow(12))
+        flow = self._begin(self._flow(10))
         await self._written()
         code = await self.daemon.stop()
         restart = self._ended()
@@ -148,9 +148,8 @@ class Story:
     async def _kill(self) -> None:
         self.act = "the daemon is killed"
         flow = self._begin(self._flow(8))
-        await self._written()
         self.changes.edit_many()
-        await self._written()
+        await self._written("leadSource")
         await self.daemon.kill()
         restart = self._ended()
         self.facts.killed = restart
@@ -195,11 +194,15 @@ class Story:
         await self._agree(SETTLED_SECONDS)
         restart.until, restart.events_until = len(self.stage.instance.journal), self.stage.org.log.end
 
-    async def _written(self) -> None:
-        """Return at the very moment when Marketo has accepted a write that the daemon cannot know of yet."""
+    async def _written(self, field_name: str = "") -> None:
+        """Return when Marketo has just accepted a write (that sets this field), so that the daemon cannot know of it yet."""
         journal = self.stage.instance.journal
         place = len(journal)
-        await self._until(lambda: len(journal) > place, step_seconds=0.001)
+
+        def accepted() -> bool:
+            return any(not field_name or field_name in write.changed for write in journal[place:])
+
+        await self._until(accepted, step_seconds=0.001)
 
     async def _agree(self, settled_seconds: float = 0.0) -> None:
         """Wait until both systems agree, and go on doing so without another write for a while."""

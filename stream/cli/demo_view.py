@@ -122,9 +122,10 @@ def _now(one: Standing, story: Story) -> tuple[str, str]:
 
 
 def _footer(story: Story) -> Text:
-    limits = story.stage.marketo.limits
-    calls = f"Marketo calls in 20 s: {limits.calls_in_20s} of {story.facts.calls_per_20s}, now {limits.in_flight} at once"
-    return Text(f"\n{story.seconds:4.1f} s  {story.act}\n        daemon: {story.daemon.state}   {calls}", style="dim")
+    limits, allowed = story.stage.marketo.limits, story.facts.calls_per_20s
+    used = limits.calls_in_20s
+    calls = f"Marketo calls in 20 s: {used} of {allowed}" + (", so the daemon waits" if used >= allowed else "")
+    return Text(f"\n{story.seconds:5.1f} s  {story.act}\n         daemon: {story.daemon.state}\n         {calls}", style="dim")
 
 
 def _sentence(sentence: str, seconds: float) -> Text:
