@@ -221,6 +221,9 @@ class Dead:
 
 Outcome = Ack | Retry | Dead
 
+UNSURE = frozenset({"unreachable", "604"})
+"""Codes of a retry after which nobody knows whether Marketo did what was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class HandOver:

@@ -13,13 +13,14 @@ from dataclasses import replace
 import orjson
 
 from store import waits
-from store.intake import append, put_entries
+from store.intake import append, perhaps_created, put_entries
 from store.merge import merge
 from store.model import (
     PEOPLE,
     REF_OBJECT,
     REFS,
     SATISFIED,
+    UNSURE,
     Ack,
     Change,
     Claimed,
@@ -206,14 +207,13 @@ def _put_back(entry: Entry, record: Record, due_ms: int, *, unsure: bool = False
     A record that was perhaps created there, and is to be deleted now, is sent once more first: only then is it known by its
     Marketo id, and the delete, which stays in `later`, finds it.
     """
-    perhaps_created = unsure and entry.pending.kind == "upsert" and not entry.pending.read and not record.in_marketo
-    if entry.later is not None and not (perhaps_created and entry.later.kind == "delete"):
+    if entry.later is not None and not (unsure and entry.later.kind == "delete" and perhaps_created(entry, record)):
         entry.pending, entry.later = merge(entry.pending, entry.later), None
     entry.state, entry.due_ms = "open", due_ms
 
 
 async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
-    _put_back(entry, record, retry.due_ms, unsure=retry.code == "unreachable")
+    _put_back(entry, record, retry.due_ms, unsure=retry.code in UNSURE)
     entry.attempts += retry.counted
     entry.tries -= not retry.tried
     entry.code, entry.cause = retry.code, retry.cause
@@ -253,5 +253,7 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
         record = known[entry.key]
         creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
         _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=True)
+        if perhaps_created(entry, record):
+            entry.code, entry.cause = "unreachable", "the daemon ended while it was under way"
     await put_entries(tx, entries, known, now_ms)
     return len(entries)
