@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-
-import pytest
 
 from sandbox.salesforce.seed import seed_org
 from tests.flow.scenes import company, deal, lead_of
@@ -33,12 +32,16 @@ async def test_never_more_calls_than_configured(tmp_path: Path) -> None:
         assert not await here.dead()
 
 
+def _beyond(here: World, calls: int) -> bool:
+    return here.marketo.limits.calls > calls
+
+
 async def test_calls_before_a_restart_count_in_the_20_seconds_after_it(tmp_path: Path) -> None:
     async with world(tmp_path, marketo__calls_per_20s=15) as here:
         account, _ = company(here)
         await here.start()
         for number in range(3):
-            await here.until(lambda number=number: here.marketo.limits.calls > 8 * (number + 1))
+            await here.until(partial(_beyond, here, 8 * (number + 1)))
             await here.restart()
             here.org.update("Account", account, {"Phone": f"{number}"})
         await here.until_quiet(seconds=40)
@@ -99,8 +102,8 @@ async def test_a_batch_is_never_larger_than_a_megabyte(tmp_path: Path) -> None:
         assert 500_000 < max(sizes) <= 1_048_576
 
 
-@pytest.mark.parametrize("batch_size", [300])
-async def test_full_batches_are_sent_without_lingering(tmp_path: Path, batch_size: int) -> None:
+async def test_full_batches_are_sent_without_lingering(tmp_path: Path) -> None:
+    batch_size = 300
     async with world(tmp_path, deliver__linger_seconds=3600.0) as here:
         here.touch_built_in_users()
         with here.org.losing_events():
