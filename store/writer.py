@@ -85,12 +85,17 @@ class Writer:
         return await asyncio.shield(done)
 
     async def run(self) -> None:
-        """Commit what is submitted until `close()`; a failed commit fails its works and ends the task loudly."""
-        while True:
-            jobs = await self._next_jobs()
-            if not jobs:
-                return
-            await self._commit(jobs)
+        """Commit what is submitted until `close()`; a failed commit fails all that is queued and ends the task loudly."""
+        try:
+            while jobs := await self._next_jobs():
+                await self._commit(jobs)
+        except BaseException as error:
+            self._closed = True
+            while not self._queue.empty():
+                job = self._queue.get_nowait()
+                if job is not None:
+                    _fail(job, error)
+            raise
 
     async def close(self) -> None:
         """Let what is queued be committed, then end `run()`."""

@@ -232,7 +232,9 @@ async def test_a_childs_delete_that_comes_later_is_waited_for_too(outbox: Outbox
 
 async def test_a_childs_delete_that_died_holds_the_parents(outbox: Outbox) -> None:
     await synced_deal(outbox)
-    await outbox.take(gone("Opportunity", OPPORTUNITY, commit_ms=NOON + 1), gone("OpportunityContactRole", ROLE, commit_ms=NOON + 1))
+    await outbox.take(
+        gone("Opportunity", OPPORTUNITY, commit_ms=NOON + 1), gone("OpportunityContactRole", ROLE, commit_ms=NOON + 1)
+    )
     await outbox.bury(await outbox.claim("OpportunityContactRole", "delete"), code="1022")
     assert await outbox.ready() == []
     await outbox.store.drop_dead(await outbox.store.dead_letters())
@@ -243,7 +245,9 @@ async def test_a_child_that_comes_back_does_not_hold_the_parents_delete_for_good
     """The parent never was in Marketo and is to be deleted; its child is deleted, and undeleted: neither waits for the other."""
     await outbox.take(whole("Contact", CONTACT, refs=owned_by(None, account=ACCOUNT)))
     await outbox.read(row("Account", ACCOUNT, NOON_S, refs=owned_by(None)))
-    await outbox.take(gone("Account", ACCOUNT, commit_ms=NOON + 9 * SECOND), gone("Contact", CONTACT, commit_ms=NOON + 9 * SECOND))
+    await outbox.take(
+        gone("Account", ACCOUNT, commit_ms=NOON + 9 * SECOND), gone("Contact", CONTACT, commit_ms=NOON + 9 * SECOND)
+    )
     await outbox.take(event("Contact", CONTACT, read="undeleted", commit_ms=NOON + 10 * SECOND))
     await outbox.read(row("Contact", CONTACT, NOON_S + 10, refs=owned_by(None, account=ACCOUNT)))
     assert len(await outbox.ready()) == 1
