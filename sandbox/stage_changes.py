@@ -237,7 +237,7 @@ class Changes:
         people = len(self.stage.instance.scores.recalculate(share, seed=self._step))
         self.scored["by the nightly recalculation"] += people
         self._step += 1
-        return self._did("Scores", "scores", f"{people} recalculated")
+        return self._did("Scores", "scores", f"{people} scores are recalculated")
 
     # ---- the org
 

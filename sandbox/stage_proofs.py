@@ -168,8 +168,8 @@ def _deletes(facts: Facts, sorter: _Sorter) -> Proof:
 def _clears(facts: Facts, sorter: _Sorter) -> Proof:
     problems = sorter.take("cleared", "not cleared", "unsubscribed")
     asked = len(facts.changes.cleared)
-    evidence = f"{_n(asked, 'fields')} emptied there, and no others here"
-    return _line("nothing cleared that Salesforce did not", evidence, problems, shown=asked > 0)
+    evidence = f"{_n(asked, 'fields')} emptied in Salesforce, and no others here"
+    return _line("nothing cleared without cause", evidence, problems, shown=asked > 0)
 
 
 # ---- restarts
@@ -185,12 +185,14 @@ def _orderly(facts: Facts) -> Proof:
     again = resent(facts.stage.instance, restart.start, restart.until)
     idle = _idle_score_writes(facts, restart)
     problems = [*map(_told, again), *(f"score write without any change: {one}" for one in idle)]
-    return _line(claim, f"{_n(len(writes), 'writes')} after it, {len(problems)} of them needless", problems, shown=bool(writes))
+    return _line(
+        claim, f"{_n(len(writes), 'writes')} after it, {len(problems) or 'none'} of them needless", problems, shown=bool(writes)
+    )
 
 
 def _killed(facts: Facts) -> Proof:
     """After a kill -9 only what was under way may be sent again. That nothing is lost, the comparison of all records shows."""
-    claim = "nothing lost by kill -9, little sent again"
+    claim = "kill -9 loses nothing"
     restart = facts.killed
     if restart is None or restart.until is None:
         return _line(claim, "no kill", (), shown=False)
@@ -199,7 +201,9 @@ def _killed(facts: Facts) -> Proof:
     again = resent(facts.stage.instance, restart.start, restart.until)
     needless = [write for write in again if _key(write) not in flying]
     missed = restart.until - restart.start
-    evidence = f"{len(flying)} in flight, of which {len(again) - len(needless)} sent again; {_n(missed, 'writes')} after it"
+    evidence = (
+        f"{len(flying)} in flight, {len(again) - len(needless)} of them sent again, nothing else; {_n(missed, 'writes')} after it"
+    )
     return _line(claim, evidence, map(_told, needless), shown=missed > 0)
 
 
@@ -212,13 +216,19 @@ def _told(write: Write) -> str:
 
 
 def _idle_score_writes(facts: Facts, restart: Restart) -> list[str]:
-    """The daemon's own writes to Salesforce that changed nothing, by the events they left behind."""
+    """The daemon's writes to Salesforce that changed nothing, by the events they left, where it had written to the record before.
+
+    A first write may say what is there already: a converted lead's contact brings its scores along.
+    """
     idle: list[str] = []
-    for event in facts.stage.org.log.events()[restart.events : restart.events_until]:
+    written: set[str] = set()
+    for place, event in enumerate(facts.stage.org.log.events()[: restart.events_until]):
         header = event["payload"]["ChangeEventHeader"]
-        ours = "client=msi-stream" in header["changeOrigin"] and header["changeType"] == "UPDATE"
-        if ours and set(header["changedFields"]) <= {"LastModifiedDate", "LastModifiedById"}:
-            idle += header["recordIds"]
+        if "client=msi-stream" not in header["changeOrigin"] or header["changeType"] != "UPDATE":
+            continue
+        if place >= restart.events and set(header["changedFields"]) <= {"LastModifiedDate", "LastModifiedById"}:
+            idle += [one for one in header["recordIds"] if one in written]
+        written.update(header["recordIds"])
     return idle
 
 

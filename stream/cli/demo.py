@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rich.live import Live
 
 from sandbox.stage import PEOPLE, Stage
 from sandbox.stage_proofs import Proof, prove
-from stream.cli.demo_daemon import DaemonProcess, write_config
+from stream.cli.demo_daemon import COMMAND, DaemonProcess, write_config
 from stream.cli.demo_story import Story, daemon_settings
 from stream.cli.demo_view import LiveView, PlainView, console, final_table, problems
 from stream.clock import SystemClock
@@ -54,7 +54,7 @@ def demo(ctx: click.Context, records: int) -> None:
     Starts a simulated Salesforce and a simulated Marketo, and the real daemon between them: a backlog, live changes, lead
     conversions, a restart, a kill -9, changing scores. Ends with a table of what was proven by comparing the two systems.
     """
-    ctx.exit(asyncio.run(_interruptible(lambda: _demo(records))))
+    ctx.exit(asyncio.run(_interruptible(lambda: play(records))))
 
 
 async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
@@ -81,10 +81,11 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
             loop.remove_signal_handler(number)
 
 
-async def _demo(people: int) -> int:
+async def play(people: int, command: Sequence[str] = COMMAND) -> int:
+    """The whole demo with so many people, and a daemon that is started by the command; the exit code."""
     folder = Path(tempfile.mkdtemp(prefix="msi-stream-demo-"))
     screen, stage = console(), Stage()
-    daemon = DaemonProcess(folder / "config.toml", folder / LOG_NAME)
+    daemon = DaemonProcess(folder / "config.toml", folder / LOG_NAME, command)
     keep = False
     try:
         await stage.start()
@@ -107,7 +108,7 @@ async def _told(screen: Console, stage: Stage, daemon: DaemonProcess, people: in
     """Play the story before the right audience, and prove what is to be proven."""
     live = Live(console=screen, auto_refresh=False, transient=True) if screen.is_terminal else None
     view = LiveView(screen, live) if live else PlainView(screen)
-    screen.print(f"simulated Salesforce at {stage.salesforce.base_url}, simulated Marketo at {stage.marketo.base_url}")
+    screen.print(f"simulated Salesforce at {stage.salesforce.base_url}\nsimulated Marketo    at {stage.marketo.base_url}\n")
     with live or nullcontext():
         story = Story(stage, daemon, view, SystemClock(), people)
         await story.play()

@@ -107,7 +107,7 @@ class Story:
         self.stage.seed(self.people)
         records = sum(self.stage.org.count(name) for name in ("User", "Account", "Contact", "Lead", "Opportunity"))
         roles = self.stage.org.count("OpportunityContactRole")
-        self.view.say(f"Salesforce holds {records + roles:,} records and their change events; the daemon starts only now")
+        self.view.say(f"{records + roles:,} records and their events wait in Salesforce; the daemon starts")
         await self.daemon.start()
         await self._agree()
         self._done("the whole backlog is in Marketo")
@@ -120,9 +120,7 @@ class Story:
         await self._flow(11)
         self.changes.nightly(0.06)
         await self._agree()
-        self._done(
-            f"{self.changes.made.total() - before} live changes arrived: edits, new records, deletes, owners, stages, roles"
-        )
+        self._done(f"{self.changes.made.total() - before} live changes arrived (edits, new ones, deletes, owners, stages)")
 
     async def _convert(self) -> None:
         self.act = "leads are converted"
@@ -133,17 +131,18 @@ class Story:
 
     async def _restart(self) -> None:
         self.act = "the daemon is restarted"
-        flow = self._begin(self._flow(10))
+        flow = self._begin(self._flow(6))
         await self._written()
         code = await self.daemon.stop()
         restart = self._ended()
         self.facts.orderly = restart
         if code:
             self.facts.unfinished.append(f"the daemon ended with exit code {code} after SIGTERM")
-        self.view.say("SIGTERM: the daemon has stopped; Salesforce goes on changing")
+        self.view.say("SIGTERM: the daemon has stopped, Salesforce goes on changing")
         await flow
+        await self._flow(4)
         await self._start_again(restart)
-        self._done("restarted: what changed meanwhile arrived, and nothing else was sent")
+        self._done("what changed meanwhile arrived, and nothing else was sent")
 
     async def _kill(self) -> None:
         self.act = "the daemon is killed"
@@ -153,15 +152,15 @@ class Story:
         await self.daemon.kill()
         restart = self._ended()
         self.facts.killed = restart
-        self.view.say("kill -9 in the middle of a batch; Salesforce goes on changing")
+        self.view.say("kill -9 in the middle of a batch, Salesforce goes on changing")
         await flow
         await self._flow(6)
         await self._start_again(restart)
-        self._done("started again: nothing was lost")
+        self._done("nothing was lost")
 
     async def _scores(self) -> None:
         self.act = "scores change"
-        self.view.say(f"scores: {self.changes.busy_day(0.15)}; {self.changes.nightly(0.4)} in the night, which no activity tells")
+        self.view.say(f"Marketo: {self.changes.busy_day(0.15)}, {self.changes.nightly(0.4)} at night")
         await self._agree()
         self._done("every score is back in Salesforce")
 
@@ -191,6 +190,7 @@ class Story:
         """Start the daemon, wait until all is as it ought to be and quiet, and note between which places that was."""
         restart.start, restart.events = len(self.stage.instance.journal), self.stage.org.log.end
         await self.daemon.start()
+        self.view.say("the daemon starts again")
         await self._agree(SETTLED_SECONDS)
         restart.until, restart.events_until = len(self.stage.instance.journal), self.stage.org.log.end
 

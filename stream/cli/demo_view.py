@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,7 @@ TITLES = {
     "Lead": "leads",
     "Opportunity": "opportunities",
     "OpportunityContactRole": "contact roles",
-    "Scores": "scores, back",
+    "Scores": "scores back",
 }
 NEWS_SECONDS = 2.5  # how long what happened last is shown
 LINE_SECONDS = 2.0  # between two plain lines of progress
@@ -86,7 +85,8 @@ def live_table(standings: Sequence[Standing], story: Story) -> Table:
     table.add_column("Salesforce", justify="right", no_wrap=True)
     table.add_column("Marketo", justify="right", no_wrap=True)
     wide = story_width(story) >= 100
-    table.add_column("", width=24 if wide else 10)
+    bar_width = 24 if wide else 10
+    table.add_column("", width=bar_width)
     table.add_column("freshness" if wide else "fresh", justify="right", no_wrap=True)
     table.add_column("calls", justify="right", no_wrap=True)
     table.add_column("now", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -95,12 +95,18 @@ def live_table(standings: Sequence[Standing], story: Story) -> Table:
             TITLES[one.object],
             f"{one.expected:,}",
             f"{one.there:,}",
-            ProgressBar(total=max(one.expected, 1), completed=one.agreeing, width=None, complete_style="green"),
+            _bar(one, bar_width),
             "" if one.freshness_seconds is None else f"{one.freshness_seconds:.1f} s",
             f"{one.calls:,}" if one.calls else "",
             Text(*_now(one, story)),
         )
     return table
+
+
+def _bar(one: Standing, width: int) -> Text:
+    """How much of it is there as it ought to be; full only when all of it is."""
+    filled = width * one.agreeing // one.expected if one.expected else 0
+    return Text.assemble(("█" * filled, "green"), ("░" * (width - filled), "dim"))
 
 
 def story_width(story: Story) -> int:
@@ -138,7 +144,7 @@ def final_table(proofs: Sequence[Proof]) -> Table:
     table = Table(title="What was proven, by comparing the two systems", title_justify="left", box=None, pad_edge=False)
     table.title_style, table.show_header, table.padding = "bold", False, (0, 1, 0, 0)
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold", min_width=24)
+    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for proof in proofs:
         mark = Text("✓", style="green") if proof.holds else Text("✗", style="bold red")
