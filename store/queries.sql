@@ -117,31 +117,31 @@ SELECT * FROM entry WHERE state = 'in_flight';
 
 -- people_by_marketo_id --
 -- The living Leads and Contacts behind the given Marketo lead ids; ?1 is a JSON array.
-SELECT r.* FROM json_each(?1) k JOIN record r ON r.marketo_id = k.value
+SELECT r.* FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = k.value
 WHERE r.object IN ('Contact', 'Lead') AND r.state IN ('synced', 'seen');
 
 -- people_after --
 -- A page of synced people in the order of their Marketo ids, for the score sweep.
-SELECT DISTINCT marketo_id FROM record
+SELECT DISTINCT marketo_id FROM record INDEXED BY record_marketo
 WHERE marketo_id > ?1 AND object IN ('Contact', 'Lead') AND state = 'synced'
 ORDER BY marketo_id LIMIT ?2;
 
 -- count_people --
 -- How many Marketo people carry a synced Lead or Contact.
-SELECT count(DISTINCT marketo_id) AS people FROM record
+SELECT count(DISTINCT marketo_id) AS people FROM record INDEXED BY record_marketo
 WHERE marketo_id IS NOT NULL AND object IN ('Contact', 'Lead') AND state = 'synced';
 
 -- sent_roles --
 -- The contact roles in Marketo of the given contacts; ?1 is a JSON array of record ids.
-SELECT r.record_id, r.contact, r.sent_key FROM json_each(?1) k JOIN record r ON r.contact = k.value
+SELECT r.record_id, r.contact, r.sent_key FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_contact ON r.contact = k.value
 WHERE r.object = 'OpportunityContactRole' AND r.state = 'synced' AND r.sent_key IS NOT NULL;
 
 -- forget_roles --
 -- Marketo deletes the roles of an opportunity or person with it: they are there no more. ?1 is a JSON array of parents' record ids.
 UPDATE record SET state = 'seen', sent_key = NULL, content = ''
-WHERE object = 'OpportunityContactRole' AND state = 'synced' AND (object, record_id) IN (
-    SELECT r.object, r.record_id FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
-    UNION SELECT r.object, r.record_id FROM json_each(?1) k JOIN record r ON r.contact = k.value);
+WHERE object = 'OpportunityContactRole' AND state = 'synced' AND record_id IN (
+    SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
+    UNION SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.contact = k.value);
 
 -- sharing_role --
 -- How many other living contact roles stand behind the same Marketo role; ?1 its key, ?2 the role's own id.
@@ -205,7 +205,7 @@ FROM entry WHERE state <> 'dead' AND flow = 'deliver';
 
 -- count_blocked --
 -- How many entries wait for another record.
-SELECT count(*) AS blocked FROM entry WHERE state = 'open' AND waits > 0;
+SELECT count(*) AS blocked FROM (SELECT DISTINCT entry_id FROM wait);
 
 -- blocked --
 -- What waits for what, and how the awaited record stands: the commonest first.
@@ -218,7 +218,7 @@ GROUP BY w.parent_object, w.parent_id, e.object ORDER BY entries DESC, w.parent_
 -- dead_letters --
 -- The dead letters, oldest first, with the number of entries that each holds up.
 SELECT e.*, (SELECT count(*) FROM wait w WHERE w.parent_object = e.object AND w.parent_id = e.record_id) AS holds
-FROM entry e WHERE e.state = 'dead' ORDER BY e.entry_id;
+FROM entry e INDEXED BY entry_dead WHERE e.state = 'dead' ORDER BY e.entry_id;
 
 -- count_dead --
 -- How many dead letters there are.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from store.intake import ReadResult
 from store.model import Change
 from tests.store.outbox_steps import (
@@ -138,7 +140,7 @@ async def test_a_parent_back_from_the_recycle_bin_goes_before_its_children(outbo
     await outbox.take(gone("Account", ACCOUNT, commit_ms=NOON + 1), gone("Contact", CONTACT, commit_ms=NOON + 1))
     await outbox.ack(await outbox.claim("Contact", "delete"), state="deleted")
     await outbox.ack(await outbox.claim("Account", "delete"), state="deleted")
-    back = {"read": "undeleted", "commit_ms": NOON + 2}
+    back: dict[str, Any] = {"read": "undeleted", "commit_ms": NOON + 2}
     await outbox.take(event("Account", ACCOUNT, **back), event("Contact", CONTACT, **back))
     await outbox.read(row("Contact", CONTACT, NOON_S + 1, refs=owned_by(account=ACCOUNT)))
     assert await outbox.ready() == []

@@ -1,0 +1,92 @@
+"""No query may read a whole table that grows with the org: each one's plan is looked at, on the schema as it is."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from store.sql import QUERIES, migrations
+
+WHOLE_TABLE = re.compile(r"SCAN (?!k\b|o\b|json_each\b)(?P<table>\w+)(?P<how>.*)")
+
+SCANS = {
+    "in_flight": "SCAN entry USING INDEX entry_in_flight",
+    "count_dead": "SCAN entry USING INDEX entry_dead",
+    "dead_letters": "SCAN e USING INDEX entry_dead",
+    "count_people": "SCAN record USING INDEX record_marketo",  # once in a while, over people only
+    "all_replays": "SCAN replay",  # one row a channel
+    "backlog": "SCAN entry USING INDEX",  # counts what is open, and that is what it reads
+    "oldest_commit": "SCAN entry",  # likewise
+    "count_blocked": "SCAN wait",  # counts what waits, and that is what it reads
+    "blocked": "SCAN w USING",  # likewise
+}
+"""What may be read from end to end, and how: partial indexes that hold little else than the answer."""
+
+INDEXES = {
+    "records_by_key": "PRIMARY KEY (object=? AND record_id=?)",
+    "entries_by_key": "sqlite_autoindex_entry_1 (object=? AND record_id=? AND flow=?)",
+    "entries_by_id": "INTEGER PRIMARY KEY",
+    "delete_entries": "INTEGER PRIMARY KEY",
+    "delete_waits": "PRIMARY KEY (entry_id=?)",
+    "count_waits": "PRIMARY KEY (entry_id=?)",
+    "waiting_for": "wait_parent (parent_object=? AND parent_id=?)",
+    "release_waits": "wait_parent (parent_object=? AND parent_id=?)",
+    "open_child_deletes": "record_account (account=?)",
+    "referenced": "record_owner (owner=?)",
+    "ready": "entry_ready (object=? AND kind=? AND due_ms<?)",
+    "to_read": "entry_to_read (object=? AND due_ms<?)",
+    "next_ready": "entry_ready (object=? AND kind=?)",
+    "next_to_read": "entry_to_read (object=?)",
+    "take": "INTEGER PRIMARY KEY",
+    "people_by_marketo_id": "record_marketo (marketo_id=?",
+    "people_after": "record_marketo (marketo_id>?)",
+    "sent_roles": "record_contact (contact=?",
+    "forget_roles": "PRIMARY KEY (object=? AND record_id=?)",
+    "sharing_role": "record_sent_key (sent_key=?)",
+    "scores_by_key": "PRIMARY KEY (object=? AND record_id=?)",
+    "scores_due": "score_due (due_ms>? AND due_ms<?)",
+    "next_score_due": "score_due (due_ms>?)",
+}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[sqlite3.Connection]:
+    """The schema, empty."""
+    connection = sqlite3.connect(":memory:")
+    for step in migrations():
+        connection.executescript(step)
+    yield connection
+    connection.close()
+
+
+def plan_of(database: sqlite3.Connection, name: str) -> list[str]:
+    statement = QUERIES[name]
+    numbered = set(re.findall(r"\?\d+", statement))
+    parameters = [None] * (len(numbered) or statement.count("?"))
+    return [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, text in QUERIES.items() if not text.startswith("PRAGMA")))
+def test_nothing_that_grows_is_read_from_end_to_end(database: sqlite3.Connection, name: str) -> None:
+    scans = [step for step in plan_of(database, name) if WHOLE_TABLE.match(step)]
+    allowed = SCANS.get(name, "")
+    assert [step for step in scans if not (allowed and step.startswith(allowed))] == []
+
+
+@pytest.mark.parametrize(("name", "index"), INDEXES.items())
+def test_a_query_uses_the_index_made_for_it(database: sqlite3.Connection, name: str, index: str) -> None:
+    assert any(index in step for step in plan_of(database, name)), plan_of(database, name)
+
+
+@pytest.mark.parametrize("name", ["ready", "to_read"])
+def test_the_oldest_come_first_without_sorting(database: sqlite3.Connection, name: str) -> None:
+    assert not any("TEMP B-TREE" in step for step in plan_of(database, name))
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_no_object_is_read_whole_by_the_front_of_its_key(database: sqlite3.Connection, name: str) -> None:
+    """`PRIMARY KEY (object=?)` alone would read every record of an object."""
+    assert not [step for step in plan_of(database, name) if step.endswith("(object=?)") and "entry_to_read" not in step]

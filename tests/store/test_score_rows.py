@@ -1,0 +1,72 @@
+"""What was written to Salesforce for each person is remembered, and found again by Marketo id."""
+
+from __future__ import annotations
+
+from store.scores import ScoreRow
+from tests.store.outbox_steps import CONTACT, LEAD, NOON, Outbox, event, gone, sf_id
+
+PERSON, OTHER = ("Contact", CONTACT), ("Lead", LEAD)
+
+
+async def two_people(outbox: Outbox) -> None:
+    await outbox.synced("Contact", CONTACT, marketo_id="7", created="2020-01-01T00:00:00.000Z")
+    await outbox.synced("Lead", LEAD, marketo_id="7", created="2019-01-01T00:00:00.000Z")
+
+
+async def test_what_was_written_is_found_again(outbox: Outbox) -> None:
+    row = ScoreRow(("Contact", CONTACT), {"Priority__c": 12.0, "Last__c": None}, attempts=2, due_ms=5, stopped="")
+    await outbox.store.remember_scores([row])
+    await outbox.store.remember_scores([ScoreRow(("Lead", LEAD), None)])
+    assert await outbox.store.last_written([("Contact", CONTACT), ("Lead", LEAD), ("Lead", sf_id("Lead", 9))]) == {
+        ("Contact", CONTACT): row,
+        ("Lead", LEAD): ScoreRow(("Lead", LEAD), None),
+    }
+
+
+async def test_all_who_share_a_person_get_its_scores_the_contact_first(outbox: Outbox) -> None:
+    await two_people(outbox)
+    people = sorted(await outbox.store.people(["7", "8"]), key=lambda person: person.primary_order)
+    assert [(person.key, person.marketo_id) for person in people] == [(PERSON, "7"), (OTHER, "7")]
+
+
+async def test_who_is_gone_gets_none(outbox: Outbox) -> None:
+    await two_people(outbox)
+    await outbox.take(gone("Lead", LEAD, commit_ms=NOON + 1))
+    await outbox.ack(await outbox.claim("Lead", "delete"), state="deleted", forget_marketo_id=True)
+    assert [person.key for person in await outbox.store.people(["7"])] == [PERSON]
+
+
+async def test_the_sweep_passes_every_person_once(outbox: Outbox) -> None:
+    ids = ["10", "2", "33", "7"]
+    for number, marketo_id in enumerate([*ids, "7"], start=1):
+        await outbox.synced("Contact", sf_id("Contact", number), marketo_id=marketo_id)
+    found: list[str] = []
+    while page := await outbox.store.ids_after(found[-1] if found else "", 2):
+        found += page
+    assert found == sorted(ids)
+    assert await outbox.store.count_people() == len(ids)
+
+
+async def test_a_write_that_is_due_again_comes_when_it_is_due(outbox: Outbox) -> None:
+    await two_people(outbox)
+    await outbox.store.remember_scores([ScoreRow(("Contact", CONTACT), None, attempts=1, due_ms=NOON)])
+    assert await outbox.store.next_score_due() == NOON
+    assert await outbox.store.ids_due(NOON - 1, 10) == []
+    assert await outbox.store.ids_due(NOON, 10) == ["7"]
+
+
+async def test_a_refused_write_is_a_dead_letter_of_its_own(outbox: Outbox) -> None:
+    """It stands beside the record's delivery, and does not hold it up."""
+    await two_people(outbox)
+    await outbox.store.bury_score(("Contact", CONTACT), code="X", cause="refused", cure="mend", attempts=8, now_ms=NOON)
+    await outbox.store.remember_scores([ScoreRow(("Contact", CONTACT), None, attempts=8, stopped="X")])
+    await outbox.take(event("Contact", CONTACT, {"Title": "x"}, commit_ms=NOON + 1))
+    assert await outbox.ready() == [PERSON]
+    letters = await outbox.store.dead_letters()
+    assert [(each.flow, each.id, each.attempts) for each in letters] == [("scores", CONTACT, 8)]
+    assert await outbox.store.retry_dead(letters, NOON + 5) == 1
+    assert await outbox.store.count_dead() == 0
+    assert await outbox.store.last_written([("Contact", CONTACT)]) == {
+        ("Contact", CONTACT): ScoreRow(("Contact", CONTACT), None, due_ms=NOON + 5)
+    }
+    assert await outbox.store.ids_due(NOON + 5, 10) == ["7"]
