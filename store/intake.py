@@ -10,7 +10,7 @@ import orjson
 
 from store import waits
 from store.merge import merge, note, pending_of, settle_read, verdict
-from store.model import UNSURE, Change, Entry, Key, ObjectName, Pending, Record, Reread, Unreadable
+from store.model import Change, Entry, Key, ObjectName, Pending, Record, Reread, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_row
 from store.writer import Transaction
 
@@ -67,7 +67,7 @@ def _merge_into(
         if not record.in_marketo:
             pending = _first(pending)
         return Entry(0, change.object, change.record_id, pending, due_ms=now_ms, queued_ms=now_ms)
-    unsure = entry.state == "open" and change.kind == "delete" and entry.code in UNSURE and perhaps_created(entry, record)
+    unsure = entry.state == "open" and change.kind == "delete" and entry.pending.doubt and perhaps_created(entry, record)
     if entry.state == "in_flight" or entry.later is not None or unsure:
         if entry.later is None:
             entry.later, entry.later_first_ms = pending, change.commit_ms

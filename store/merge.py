@@ -87,19 +87,21 @@ def merge(older: Pending, newer: Pending) -> Pending:
     record replaces what was pending, except that a field an event said was cleared stays said so.
     """
     first = min((ms for ms in (older.first_commit_ms, newer.first_commit_ms) if ms), default=0)
+    doubt = older.doubt | newer.doubt
     if newer.kind == "delete":
         return Pending(kind="delete", first_commit_ms=first)
     if older.kind == "delete":
         read = newer.read or ("" if newer.whole else "changed after it was deleted")
-        return replace(newer, read=read, first_commit_ms=first)
+        return replace(newer, read=read, first_commit_ms=first, doubt=doubt)
     if newer.whole and not newer.read:
         cleared = {name: None for name, value in older.fields.items() if value is None}
-        return Pending(fields={**cleared, **newer.fields}, whole=True, first_commit_ms=first)
+        return Pending(fields={**cleared, **newer.fields}, whole=True, first_commit_ms=first, doubt=doubt)
     return Pending(
         fields={**older.fields, **newer.fields},
         whole=older.whole,
         read=newer.read or older.read,
         first_commit_ms=first,
+        doubt=doubt,
     )
 
 

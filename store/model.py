@@ -132,6 +132,8 @@ class Pending:
     read: str = ""
     first_commit_ms: int = 0
     """The oldest event's commit in this merge, for freshness; 0 where none came by event."""
+    doubt: frozenset[str] = frozenset()
+    """Fields that were sent with a value, and nobody knows whether Marketo took it: emptied, they are cleared there."""
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from store.model import (
     Kind,
     ObjectName,
     Outcome,
+    Pending,
     Record,
     Ref,
     Retry,
@@ -207,9 +208,17 @@ def _put_back(entry: Entry, record: Record, due_ms: int, *, unsure: bool = False
     A record that was perhaps created there, and is to be deleted now, is sent once more first: only then is it known by its
     Marketo id, and the delete, which stays in `later`, finds it.
     """
+    if unsure:
+        entry.pending = _doubted(entry.pending)
     if entry.later is not None and not (unsure and entry.later.kind == "delete" and perhaps_created(entry, record)):
         entry.pending, entry.later = merge(entry.pending, entry.later), None
     entry.state, entry.due_ms = "open", due_ms
+
+
+def _doubted(pending: Pending) -> Pending:
+    """What was sent, remembered as perhaps taken."""
+    sent = {name for name, value in pending.fields.items() if value is not None} if not pending.read else set()
+    return replace(pending, doubt=pending.doubt | sent)
 
 
 async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
@@ -253,7 +262,5 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
         record = known[entry.key]
         creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
         _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=True)
-        if perhaps_created(entry, record):
-            entry.code, entry.cause = "unreachable", "the daemon ended while it was under way"
     await put_entries(tx, entries, known, now_ms)
     return len(entries)

@@ -69,13 +69,14 @@ def record_row(record: Record) -> tuple[Any, ...]:
 
 def pending_of_blob(blob: bytes) -> Pending:
     """What an entry would send, from its column."""
-    kind, fields, whole, read, first = orjson.loads(blob)
-    return Pending(kind=kind, fields=fields, whole=whole, read=read, first_commit_ms=first)
+    kind, fields, whole, read, first, *doubt = orjson.loads(blob)
+    return Pending(kind=kind, fields=fields, whole=whole, read=read, first_commit_ms=first, doubt=frozenset(doubt))
 
 
 def pending_blob(pending: Pending) -> bytes:
     """What an entry would send, for its column."""
-    return orjson.dumps([pending.kind, pending.fields, pending.whole, pending.read, pending.first_commit_ms])
+    values = [pending.kind, pending.fields, pending.whole, pending.read, pending.first_commit_ms]
+    return orjson.dumps([*values, *sorted(pending.doubt)])
 
 
 def entry_of(row: sqlite3.Row) -> Entry:

@@ -18,7 +18,7 @@ import orjson
 from store.model import PEOPLE, Claimed, ObjectName, Record, RecordState, Ref
 from stream.filters import RecordFilter
 from stream.ids import widen
-from stream.mapping import EXTERNAL_ID, LENGTHS, REFS_OF, TRUE_ONLY, ObjectMapping, Target, ValueRefusedError, convert
+from stream.mapping import EXTERNAL_ID, LENGTHS, REF_FIELD, REFS_OF, TRUE_ONLY, ObjectMapping, Target, ValueRefusedError, convert
 
 OnDelete = Literal["delete", "keep"]
 
@@ -175,9 +175,12 @@ class _Draft:
         self.fields[target.name] = sent
         self.filled.add(target.name)
 
-    def clear(self, name: str) -> None:
-        """Send a null: Salesforce cleared what Marketo holds from us. Nothing is cleared before it was ever sent."""
-        if (self.record.in_marketo or name in self.record.filled) and name not in TRUE_ONLY:
+    def clear(self, name: str, *, doubted: bool = False) -> None:
+        """Send a null: Salesforce cleared what Marketo holds from us. Nothing is cleared before it was ever sent.
+
+        `doubted`: it was sent, and nobody knows whether Marketo took it.
+        """
+        if (self.record.in_marketo or name in self.record.filled or doubted) and name not in TRUE_ONLY:
             self.fields[name] = None
             self.emptied.add(name)
 
@@ -208,8 +211,8 @@ def _fill_mapped(draft: _Draft, claimed: Claimed) -> None:
         if value is not None:
             if not (source == "Company" and record.account):
                 draft.fill(target, value)
-        elif source in pending.fields or (pending.whole and target.name in record.filled):
-            draft.clear(target.name)
+        elif source in pending.doubt or source in pending.fields or (pending.whole and target.name in record.filled):
+            draft.clear(target.name, doubted=source in pending.doubt)
     if record.object == "Opportunity" and draft.fields.get("name", "") is None:  # Marketo takes none without a name
         del draft.fields["name"]
         draft.emptied.discard("name")
@@ -227,8 +230,10 @@ def _relate(draft: _Draft, claimed: Claimed, ref: Ref) -> None:
     if parent is not None and parent.state == "synced":
         draft.fields[name] = parent.record_id
         draft.filled.add(name)
-    elif claimed.record.ref(ref) is None and name in claimed.record.filled and not (ref == "account" and person):
-        draft.clear(name)
+    elif claimed.record.ref(ref) is None and not (ref == "account" and person):
+        doubted = REF_FIELD[ref] in claimed.entry.pending.doubt
+        if doubted or name in claimed.record.filled:
+            draft.clear(name, doubted=doubted)
 
 
 def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:

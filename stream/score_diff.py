@@ -135,6 +135,15 @@ def current(lead: Mapping[str, Any], fields: list[ScoreField]) -> dict[str, Any]
     return {score.salesforce: typed(lead.get(score.marketo), score) for score in fields}
 
 
+UNSURE = ["?"]
+"""In place of a value that was sent and perhaps written: no value equals it, so it is written again."""
+
+
+def intended(values: Mapping[str, Any], written: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is known to be written while a write is under way: of its own fields nothing."""
+    return {**(written or {}), **dict.fromkeys(values, UNSURE)}
+
+
 def difference(now: Mapping[str, Any], written: Mapping[str, Any] | None) -> dict[str, Any]:
     """What has to be written: what differs from what was written last; a record never written to gets only what is not empty."""
     known = written or {}

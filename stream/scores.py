@@ -31,7 +31,7 @@ from stream.marketo.client import MarketoClient
 from stream.retry import Backoff
 from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.rest_answers import RowResult
-from stream.score_diff import ScoreField, current, difference, marketo_names, score_fields
+from stream.score_diff import ScoreField, current, difference, intended, marketo_names, score_fields
 from stream.score_rows import judge_row
 
 log = structlog.get_logger(__name__)
@@ -263,6 +263,7 @@ class Scores:
     async def _write_chunk(self, obj: ObjectName, writes: Sequence[Write]) -> None:
         """One call; the budget is for writes, because each comes back as an event that Salesforce counts."""
         self.writes_budget.take(len(writes))
+        await self.store.remember_scores([_under_way(write) for write in writes])  # a lost answer must not hide a value
         results = await self.salesforce.update(obj, [{"Id": write.row.key[1], **write.values} for write in writes])
         rows = [await self._settle(write, result) for write, result in zip(writes, results, strict=True)]
         await self.store.remember_scores(rows)
@@ -292,6 +293,10 @@ class Scores:
 
     def _now_ms(self) -> int:
         return int(self.clock.now() * 1000)
+
+
+def _under_way(write: Write) -> ScoreRow:
+    return replace(write.row, written=intended(write.values, write.row.written))
 
 
 def _moment(seconds: float) -> datetime:

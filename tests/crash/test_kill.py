@@ -3,70 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import sys
+import signal
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
-from tests.flow.world import World, world
+from tests.crash.crashing import Restless, Running, state_of
+from tests.flow.world import world
 
 KILLS = 55
-
-
-async def _start(config: Path, log: Path) -> asyncio.subprocess.Process:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MSI_STREAM_")}
-    with log.open("ab") as output:
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "stream", "run", "--config", str(config), stdout=output, stderr=output, env=environment
-        )
-
-
-def _change(here: World, made: Any, chance: random.Random, number: int) -> None:
-    """One change as people make them."""
-    org = here.org
-    kind = chance.randrange(6)
-    if kind == 0:
-        org.create("Lead", {"LastName": f"Kill{number}", "Company": "K", "Email": f"kill{number}@example.com"})
-    elif kind == 1:
-        account = org.create("Account", {"Name": f"Killed {number}"})
-        org.create("Contact", {"LastName": f"Kill{number}", "AccountId": account, "Email": f"contact{number}@example.com"})
-    elif kind == 2:
-        org.update("Account", chance.choice(made.accounts), {"Industry": f"Industry {number}"})
-    elif kind == 3:
-        org.update("Opportunity", chance.choice(made.opportunities), {"NextStep": f"Step {number}"})
-    elif kind == 4:
-        org.update("Contact", chance.choice(made.contacts), {"Title": f"Title {number}"})
-    else:
-        here.instance.scores.busy_day(0.05, number)
+SEED = 7
+RULES = Rules(deletes={"Lead": "delete", "Opportunity": "delete", "OpportunityContactRole": "delete"})
 
 
 @pytest.mark.timeout(280)
 async def test_fifty_kills_lose_nothing_and_double_nobody(tmp_path: Path) -> None:
-    chance = random.Random(7)  # noqa: S311 - reproducible moments
-    async with world(tmp_path, deliver__settle_seconds=0.2, salesforce__flow="client_credentials") as here:
-        here.marketo.limits.calls_per_20s = 100_000
-        here.marketo.latency_seconds = 0.01
+    chance = random.Random(SEED)  # noqa: S311 - reproducible moments
+    states: Counter[str] = Counter()
+    async with world(tmp_path, speed=1.0, deliver__deletes__Lead="delete") as here:
+        here.marketo.latency_seconds = 0.05
+        here.instance.quirks.create_latency_seconds = 0.02
         made = seed_org(here.org, scale=0.2, publish=True)
         here.touch_built_in_users()
-        config, log = here.write_config(), tmp_path / "log"
-        codes: list[int] = []
-        for kill in range(KILLS):
-            process = await _start(config, log)
-            moment = 0.45 + chance.random() * 0.6
-            for step in range(4):
-                await asyncio.sleep(moment / 4)  # noqa: TID251 - the moment of the kill is random on purpose
-                _change(here, made, chance, kill * 10 + step)
-            process.kill()
-            codes.append(await process.wait())
-        assert codes == [-9] * KILLS, log.read_text()[-2000:]
-        process = await _start(config, log)
+        restless = Restless(here, made, SEED)
+        changes = asyncio.create_task(restless.run(0.05))
+        config = here.write_config()
+        for _ in range(KILLS):
+            running = await Running.start(config)
+            if chance.random() < 0.9:
+                await running.until_logged("daemon_started")
+            await asyncio.sleep(chance.random() * 0.7)  # noqa: TID251 - the moment of the kill is random on purpose
+            assert await running.end(signal.SIGKILL) == -signal.SIGKILL, running.errors
+            states[state_of(tmp_path / "store.db", running)] += 1
+        changes.cancel()
+        running = await Running.start(config)
         try:
-            await here.until_equal(seconds=60)
+            await here.until_equal(RULES, seconds=60)
         finally:
-            process.terminate()
-            code = await process.wait()
-        assert code == 0
+            code = await running.end(signal.SIGTERM)
+        assert (code, running.errors) == (0, "")
+    told = ", ".join(f"{number} × {state}" for state, number in states.most_common())
+    print(f"{KILLS} kills under {restless.number} changes: {told}")  # noqa: T201 - the test's own report
+    assert states.total() == KILLS
+    assert states["people in flight"] or states["others in flight"]

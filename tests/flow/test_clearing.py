@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sandbox.faults import Fault
 from tests.flow.scenes import company, contact_of, lead_of
 from tests.flow.world import world
 
@@ -76,3 +77,33 @@ async def test_many_quick_changes_end_with_the_last(tmp_path: Path) -> None:
         await here.until_quiet()
         assert here.instance.companies[account]["mainPhone"] == "59"
         assert here.lead_of(contact).get("title") is None
+
+
+async def test_what_is_cleared_after_a_create_whose_answer_was_lost(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        here.touch_built_in_users()
+        queue = here.org.create("Group", {"Name": "Desk", "DeveloperName": "Desk"})
+        lead = here.org.create("Lead", lead_of("Lost", Title="Boss", City="Oslo"))
+        fault = Fault("reset_after", path=r"/leads\.json", body_matches="createOnly", times=1)
+        here.marketo.faults.add(fault)
+        await here.start()
+        await here.until(lambda: fault.hits)
+        here.org.update("Lead", lead, {"Title": None, "OwnerId": queue})
+        with here.org.as_gaps():
+            here.org.update("Lead", lead, {"City": None})
+        await here.until_quiet()
+        assert [here.lead_of(lead).get(name) for name in ("title", "city", "externalSalesPersonId")] == [None, None, None]
+
+
+async def test_what_is_cleared_after_an_update_whose_answer_was_lost(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        _, contact = company(here)
+        await here.start()
+        await here.until_quiet()
+        fault = here.marketo.faults.add(Fault("reset_after", path=r"/leads\.json", body_matches="updateOnly", times=1))
+        here.org.update("Contact", contact, {"Department": "IT"})
+        await here.until(lambda: fault.hits)
+        with here.org.as_gaps():
+            here.org.update("Contact", contact, {"Department": None})
+        await here.until_quiet()
+        assert here.lead_of(contact).get("department") is None

@@ -344,3 +344,17 @@ async def test_an_old_paging_token_is_renewed(tmp_path: Path) -> None:
         await here.until(lambda: fault.hits == 2)
         here.instance.scores.change_score(person, 99)
         await here.until_quiet()
+
+
+async def test_a_value_that_returns_after_a_lost_answer_is_written_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        contact, person = await begun(here)
+        here.instance.scores.change_score(person, 1)
+        await here.until_quiet()
+        fault = Fault("reset_after", method="PATCH", path="/composite/sobjects", times=1)
+        here.salesforce.faults.add(fault)
+        here.instance.scores.change_score(person, 2)
+        await here.until(lambda: fault.hits)
+        here.instance.scores.change_score(person, 1)
+        await here.until_quiet()
+        assert score(here, "Contact", contact, "Priority__c") == 1
