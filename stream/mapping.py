@@ -173,6 +173,8 @@ READ_ONLY = frozenset(
 )
 """Marketo fields that belong to Marketo: never sent."""
 
+_READ_ONLY = frozenset(name.lower() for name in READ_ONLY)
+
 LENGTHS: Mapping[tuple[ObjectName, str], int] = {("Opportunity", "description"): 2000, ("OpportunityContactRole", "role"): 50}
 TEXT_LENGTH = 255  # what Marketo takes where the describe gives no length
 
@@ -246,7 +248,11 @@ def bind(obj: ObjectName, fields: Mapping[str, str], describe: Mapping[str, Mark
     for source, wanted_name in fields.items():
         found = by_name.get(wanted_name.lower())
         # The describe calls a sales person's email not updateable; it is tried all the same (Adobe, MSI non-native).
-        if found is None or not (found.updateable or (obj == "User" and found.name == "email")):
+        if (
+            found is None
+            or found.name.lower() in _READ_ONLY
+            or not (found.updateable or (obj == "User" and found.name == "email"))
+        ):
             missing.append(wanted_name)
             continue
         length = min(found.length or TEXT_LENGTH, LENGTHS.get((obj, found.name), found.length or TEXT_LENGTH))
@@ -276,6 +282,7 @@ def ref_object(ref: Ref) -> ObjectName:
     return REF_OBJECT[ref]
 
 
+MOST_WHOLE = 2**63
 _NUMERIC = frozenset({"integer", "score"})
 _DECIMAL = frozenset({"float", "currency", "percent", "double"})
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
@@ -289,7 +296,7 @@ def convert(value: Any, target: Target) -> Any:
         return _boolean(value, target)
     if target.data_type in _NUMERIC or target.data_type in _DECIMAL:
         number = _number(value, target)
-        return round(number) if target.data_type in _NUMERIC else number
+        return _whole(number, target) if target.data_type in _NUMERIC else number
     if target.data_type == "date":
         return _date(value, target)
     if target.data_type == "datetime":
@@ -308,11 +315,17 @@ def _boolean(value: Any, target: Target) -> bool:
 def _number(value: Any, target: Target) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         raise ValueRefusedError(f"{target.name} is a number in Marketo, the value in Salesforce is none")
     return number
+
+
+def _whole(number: float, target: Target) -> int:
+    if abs(number) >= MOST_WHOLE:
+        raise ValueRefusedError(f"{target.name} is a whole number in Marketo, the value in Salesforce is too large for it")
+    return round(number)
 
 
 def _date(value: Any, target: Target) -> str:
@@ -328,11 +341,18 @@ def _datetime(value: Any, target: Target) -> str:
     if found is None:
         raise ValueRefusedError(f"{target.name} is a datetime in Marketo, the value in Salesforce is none")
     zone = found[2] or "Z"
-    moment = datetime.fromisoformat(found[1] + ("+00:00" if zone == "Z" else zone))
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    try:
+        moment = datetime.fromisoformat(found[1] + ("+00:00" if zone == "Z" else zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueRefusedError(
+            f"{target.name} is a datetime in Marketo, the value in Salesforce is no moment there is"
+        ) from error
+    return moment.isoformat()
 
 
 def _text(value: Any, target: Target) -> str:
+    if isinstance(value, Mapping | list):
+        raise ValueRefusedError(f"{target.name} is a text in Marketo, the value in Salesforce has parts")
     if isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, float) and value.is_integer():

@@ -24,6 +24,7 @@ ChangeType = Literal[
 ]
 CHANGE_TYPES: frozenset[str] = frozenset(get_args(ChangeType))
 
+MOST = 2**63  # the database keeps whole numbers below it
 OVERFLOW_ID = "000000000000000AAA"
 
 
@@ -100,8 +101,8 @@ def _text(header: Mapping[str, Any], name: str) -> str:
 
 def _number(header: Mapping[str, Any], name: str) -> int:
     value = header.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DecodeError(f"the event's {name} is no number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST:
+        raise DecodeError(f"the event's {name} is no number, or none that can be kept")
     return int(value)
 
 
@@ -122,4 +123,4 @@ def _names(header: Mapping[str, Any]) -> list[str]:
 def _replay_id(data: Mapping[str, Any]) -> int | None:
     event = data.get("event")
     replay_id = event.get("replayId") if isinstance(event, Mapping) else None
-    return replay_id if isinstance(replay_id, int) and not isinstance(replay_id, bool) else None
+    return replay_id if isinstance(replay_id, int) and not isinstance(replay_id, bool) and abs(replay_id) < MOST else None

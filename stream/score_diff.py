@@ -23,6 +23,7 @@ MSI_FIELDS: Mapping[str, str] = {
 }
 """Marketo field → Salesforce field without its namespace (Adobe, "Sales Insight for Non-Native Salesforce Integrations")."""
 
+LARGEST = 1e18  # Salesforce's numbers have 18 digits
 RELATIVE_SCORE_SPELLINGS = ("relativeScore", "relativeScoring")
 
 
@@ -102,7 +103,9 @@ def typed(value: Any, score: ScoreField) -> Any:
         return _number(value, 0 if score.type == "int" else score.scale)
     if score.type in {"datetime", "date"}:
         moment = _moment(value)
-        return None if moment is None else moment.strftime("%Y-%m-%d" if score.type == "date" else "%Y-%m-%dT%H:%M:%S.000+0000")
+        if moment is None or score.type == "date":
+            return None if moment is None else moment.date().isoformat()
+        return f"{moment.replace(microsecond=0, tzinfo=None).isoformat()}.000+0000"
     return _text(str(value), score.length)
 
 
@@ -111,20 +114,22 @@ def _number(value: Any, scale: int) -> float | None:
         rounded = Decimal(str(value)).quantize(Decimal(1).scaleb(-scale), rounding=ROUND_HALF_UP)
     except InvalidOperation:
         return None
-    return float(rounded) + 0.0
+    number = float(rounded) + 0.0
+    return number if abs(number) < LARGEST else None  # what is no number is not smaller either
 
 
 def _moment(value: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _text(value: str, length: int) -> str | None:
     """Trimmed as Salesforce does, and no longer than it takes; it counts UTF-16 units, of which an emoji has two."""
-    text = value.replace("\r\n", "\n").strip()
+    whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")  # Marketo may cut an emoji in two
+    text = whole.replace("\r\n", "\n").replace("\r", "\n").strip()
     while length and len(text.encode("utf-16-le")) // 2 > length:
         text = text[: min(length, len(text) - 1)].rstrip()
     return text or None
