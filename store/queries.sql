@@ -143,6 +143,16 @@ WHERE object = 'OpportunityContactRole' AND state = 'synced' AND record_id IN (
     SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
     UNION SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.contact = k.value);
 
+-- put_sent_key --
+-- A contact role is about to be sent under this key.
+UPDATE record SET sent_key = ? WHERE object = 'OpportunityContactRole' AND record_id = ?;
+
+-- role_persons --
+-- The given contact roles in Marketo, and the person their contact has there; ?1 is a JSON array of role ids.
+SELECT r.record_id, r.contact, r.sent_key, c.marketo_id FROM json_each(?1) k
+JOIN record r ON r.object = 'OpportunityContactRole' AND r.record_id = k.value AND r.sent_key IS NOT NULL
+JOIN record c ON c.object = 'Contact' AND c.record_id = r.contact AND c.marketo_id IS NOT NULL;
+
 -- sharing_role --
 -- How many other living contact roles stand behind the same Marketo role; ?1 its key, ?2 the role's own id.
 SELECT count(*) AS others FROM record WHERE sent_key = ?1 AND record_id <> ?2 AND state = 'synced';

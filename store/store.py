@@ -223,6 +223,10 @@ class Store:
             found.setdefault(record.marketo_id or "", []).append(record)
         return found
 
+    async def intend_keys(self, keys: Mapping[str, str]) -> None:
+        """Contact roles are about to be sent under these keys: role id → key."""
+        await self.submit(lambda tx: tx.run_many("put_sent_key", [(key, record_id) for record_id, key in keys.items()]))
+
     async def sharing_role(self, sent_key: str, record_id: str) -> int:
         """How many other living contact roles stand behind the same Marketo role."""
         return int(await self.submit(lambda tx: tx.value("sharing_role", sent_key, record_id)))

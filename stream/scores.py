@@ -119,6 +119,9 @@ class Scores:
                 return
             if not await self._find_fields():
                 self._next_feed = self._next_sweep = self.clock.monotonic() + 3600.0
+                self.catalog.forget_marketo()
+                for obj in PEOPLE_OBJECTS:
+                    self.catalog.forget_salesforce(obj)
                 return
         await self._due()
         if self.clock.monotonic() >= self._next_feed:
