@@ -72,7 +72,7 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
         fields=news,
         read=f"only a difference came of {', '.join(diffs)}" if diffs else derived,
         refs=_refs(obj, news),
-        relevant=bool(news.keys() - HOUSEKEEPING - {"CreatedDate"} or diffs),
+        relevant=bool(news or diffs),
     )
 
 

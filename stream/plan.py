@@ -113,7 +113,11 @@ def _special(claimed: Claimed, rules: Rules) -> Plan | None:
         return Done("excluded", "no sales person: inactive or outside the filter, and owner of nothing that is synced")
     if record.object == "Lead" and pending.fields.get("IsConverted") is True:
         contact = pending.fields.get("ConvertedContactId")
-        return Converted(widen(contact)) if contact else Reread("converted, and the contact is not known")
+        if contact:
+            return Converted(widen(contact))
+        if pending.whole:  # to read it again would say the same
+            return Done("converted", "converted, and its contact is gone or not to be seen")
+        return Reread("converted, and the contact is not known")
     return None
 
 

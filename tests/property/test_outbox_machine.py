@@ -238,7 +238,7 @@ class OutboxMachine(RuleBasedStateMachine):
         entry_id, key = claimed.entry.entry_id, claimed.entry.key
         if isinstance(planned, Remove):
             self.marketo.remove(key[0], planned, claimed.record.sent_key or "")
-            return Ack(entry_id, key, state="deleted", forget_marketo_id=True)
+            return Ack(entry_id, key, state="deleted", forget_marketo_id=True, removed=True)
         marketo_id = self.marketo.upsert(key, planned)
         if planned.stale_key:
             self.marketo.roles.pop(planned.stale_key, None)
@@ -333,8 +333,8 @@ def _decoded(data: Any) -> Sequence[Change]:
 
 
 OutboxMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=50,
+    max_examples=40,
+    stateful_step_count=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

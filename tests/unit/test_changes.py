@@ -1,0 +1,341 @@
+"""Change events as Salesforce sends them over CometD, and what the outbox is told of each (facts: CDC Developer Guide)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from store.model import OBJECTS, Change, ObjectName
+from stream.changes import Echo, changes_of, seconds_of, snapshot
+from stream.mapping import SourceFields, source_fields, wanted
+from stream.model import ChangeEvent, DecodeError, decode
+from stream.score_diff import salesforce_names
+
+SOURCE = SourceFields({obj: source_fields(obj, wanted(obj, {})) for obj in OBJECTS})
+CONTACT, WIDE = "003000000000001", "003000000000001AAA"
+OWNER, QUEUE, ACCOUNT = "005000000000001AAA", "00G000000000001EAA", "001000000000001AAA"
+COMMIT_MS = 1_790_000_000_123
+
+
+def message(
+    obj: str = "Contact", change_type: str = "UPDATE", body: dict[str, Any] | None = None, **header: Any
+) -> dict[str, Any]:
+    """The `data` of a Bayeux message, as in the Guide."""
+    head = {
+        "entityName": obj,
+        "recordIds": [CONTACT],
+        "changeType": change_type,
+        "changeOrigin": "com/salesforce/api/soap/62.0;client=SfdcInternalAPI/",
+        "transactionKey": "00003ee0-7b7f-23e5-6b0e-3c9cee2a3a8b",
+        "sequenceNumber": 1,
+        "commitTimestamp": COMMIT_MS,
+        "commitUser": OWNER,
+        "commitNumber": 10_585_193_272_713_400_000,
+        "changedFields": [],
+    }
+    return {
+        "schema": "IeRuaY6cbI_HsV8Rv1Mc5g",
+        "payload": {"ChangeEventHeader": {**head, **header}, **(body or {})},
+        "event": {"replayId": 6},
+    }
+
+
+def event(obj: str = "Contact", change_type: str = "UPDATE", body: dict[str, Any] | None = None, **header: Any) -> ChangeEvent:
+    return decode(message(obj, change_type, body, **header))
+
+
+def changes(
+    obj: ObjectName = "Contact", change_type: str = "UPDATE", body: dict[str, Any] | None = None, **header: Any
+) -> list[Change]:
+    return changes_of(event(obj, change_type, body, **header), obj, SOURCE)
+
+
+def change(obj: ObjectName = "Contact", change_type: str = "UPDATE", body: dict[str, Any] | None = None, **header: Any) -> Change:
+    (only,) = changes(obj, change_type, body, **header)
+    return only
+
+
+# ── decoding
+
+
+def test_the_header_becomes_typed_values() -> None:
+    found = event(body={"Title": "CTO"}, changedFields=["Title", "LastModifiedDate"])
+    assert (found.entity, found.record_ids, found.change_type) == ("Contact", (CONTACT,), "UPDATE")
+    assert (found.commit_ms, found.sequence, found.replay_id) == (COMMIT_MS, 1, 6)
+    assert found.transaction == "00003ee0-7b7f-23e5-6b0e-3c9cee2a3a8b"
+    assert found.changed == {"Title", "LastModifiedDate"}
+    assert found.fields == {"Title": "CTO"}
+
+
+def test_compound_fields_are_flat() -> None:
+    body = {
+        "Name": {"FirstName": "Lee", "LastName": "Ng", "Salutation": None},
+        "MailingAddress": {"Street": "1 Main\nSt", "City": "Bonn", "Country": None},
+    }
+    found = event(body=body, changedFields=["Name.FirstName", "Name.LastName", "Name.Salutation", "MailingAddress.Street"])
+    assert found.fields == {
+        "FirstName": "Lee",
+        "LastName": "Ng",
+        "Salutation": None,
+        "MailingStreet": "1 Main\nSt",
+        "MailingCity": "Bonn",
+        "MailingCountry": None,
+    }
+    assert found.changed == {"FirstName", "LastName", "Salutation", "MailingStreet"}
+
+
+def test_a_leads_address_has_flat_names_without_a_prefix() -> None:
+    assert event("Lead", body={"Address": {"Street": "1 Main", "PostalCode": "53111"}}).fields == {
+        "Street": "1 Main",
+        "PostalCode": "53111",
+    }
+
+
+def test_an_accounts_name_is_a_text_and_a_person_accounts_a_struct() -> None:
+    assert event("Account", body={"Name": "Acme"}).fields == {"Name": "Acme"}
+    assert event("Account", body={"Name": {"FirstName": "Lee", "LastName": "Ng"}}).fields == {
+        "FirstName": "Lee",
+        "LastName": "Ng",
+    }
+
+
+def test_a_compound_that_is_null_is_null_in_all_its_parts() -> None:
+    found = event(body={"MailingAddress": None}, changedFields=["MailingAddress"])
+    assert {"MailingStreet", "MailingCity", "MailingState", "MailingPostalCode", "MailingCountry"} <= found.fields.keys()
+    assert set(found.fields.values()) == {None}
+    assert found.fields.keys() <= found.changed
+
+
+def test_of_a_long_text_only_the_difference_may_come() -> None:
+    found = event(body={"Description": {"diff": "--- \n+++ \n@@ -1 +1 @@"}, "Title": "x"}, changedFields=["Description", "Title"])
+    assert found.diffs == {"Description"}
+    assert found.fields == {"Title": "x"}
+
+
+@pytest.mark.parametrize(
+    ("header", "sweeping"),
+    [
+        ({"recordIds": ["001*"]}, True),
+        ({"recordIds": ["000000000000000AAA"], "changeType": "GAP_OVERFLOW"}, True),
+        ({"changeType": "GAP_OVERFLOW"}, True),
+        ({"changeType": "GAP_UPDATE"}, False),
+        ({}, False),
+    ],
+)
+def test_some_events_speak_of_any_record(header: dict[str, Any], sweeping: bool) -> None:
+    assert event(**{"change_type": header.pop("changeType", "UPDATE"), **header}).is_sweeping is sweeping
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({}, "ChangeEventHeader"),
+        ({"payload": None}, "ChangeEventHeader"),
+        ({"payload": {"ChangeEventHeader": "x"}}, "ChangeEventHeader"),
+        (message(entityName=None), "entityName"),
+        (message(change_type="EXPLODE"), "EXPLODE"),
+        (message(recordIds=[]), "recordIds"),
+        (message(recordIds="003000000000001"), "recordIds"),
+        (message(recordIds=[7]), "recordIds"),
+        (message(commitTimestamp="yesterday"), "commitTimestamp"),
+        (message(commitTimestamp=2**63), "commitTimestamp"),
+        (message(sequenceNumber=True), "sequenceNumber"),
+        (message(changedFields="Title"), "changedFields"),
+    ],
+)
+def test_what_cannot_be_understood_is_named(data: dict[str, Any], says: str) -> None:
+    with pytest.raises(DecodeError, match=says):
+        decode(data)
+
+
+def test_a_refusal_tells_no_values() -> None:
+    with pytest.raises(DecodeError) as refusal:
+        decode(message(body={"Email": "lee@example.com"}, commitTimestamp="lee@example.com"))
+    assert "lee" not in str(refusal.value)
+
+
+def test_what_header_fields_may_be_missing() -> None:
+    data = message()
+    for name in ("changeOrigin", "transactionKey", "sequenceNumber", "commitTimestamp", "changedFields", "commitNumber"):
+        del data["payload"]["ChangeEventHeader"][name]
+    del data["event"]
+    found = decode(data)
+    assert (found.origin, found.transaction, found.sequence, found.commit_ms, found.replay_id) == ("", "", 0, 0, None)
+
+
+# ── changes
+
+
+def test_one_change_for_each_record_of_a_merged_event() -> None:
+    found = changes(body={"Title": "CTO"}, recordIds=[CONTACT, "003000000000002AAA"], changedFields=["Title"])
+    assert [each.record_id for each in found] == [WIDE, "003000000000002AAA"]
+    assert all(each.fields == {"Title": "CTO"} and each.commit_ms == COMMIT_MS for each in found)
+
+
+def test_a_created_record_is_whole_and_needs_no_read() -> None:
+    body = {
+        "Name": {"LastName": "Ng"},
+        "OwnerId": OWNER,
+        "AccountId": ACCOUNT,
+        "CreatedDate": "2026-01-31T12:00:00.000Z",
+        "X__c": 1,
+    }
+    found = change(change_type="CREATE", body=body)
+    assert (found.whole, found.read) == (True, "")
+    assert found.fields == {"LastName": "Ng", "OwnerId": OWNER, "AccountId": ACCOUNT}
+    assert found.refs == {"owner": OWNER, "account": ACCOUNT}
+    assert found.created == "2026-01-31T12:00:00.000Z"
+
+
+def test_a_created_record_without_a_key_is_read() -> None:
+    found = change(change_type="CREATE", body={"Name": {"LastName": "Ng"}})
+    assert (found.whole, found.read) == (False, "OwnerId was not in the event")
+
+
+def test_a_queue_is_no_sales_person() -> None:
+    assert change("Lead", "CREATE", {"OwnerId": QUEUE, "Name": {"LastName": "Ng"}}).refs == {"owner": None}
+    assert change("Lead", body={"OwnerId": QUEUE}, changedFields=["OwnerId"]).refs == {"owner": None}
+
+
+def test_an_update_has_what_changed_and_says_what_was_cleared() -> None:
+    body = {"Title": None, "Phone": "1", "LastModifiedDate": "2026-01-31T12:00:00.000Z"}
+    found = change(body=body, changedFields=["Title", "Phone", "LastModifiedDate"])
+    assert (found.fields, found.whole, found.read, found.relevant) == ({"Title": None, "Phone": "1"}, False, "", True)
+
+
+def test_a_null_that_changedfields_does_not_name_clears_nothing() -> None:
+    assert change(body={"Title": None, "Phone": "1"}, changedFields=["Phone"]).fields == {"Phone": "1"}
+
+
+def test_fields_that_nobody_maps_matter_not() -> None:
+    assert not change(body={"X__c": 1, "LastModifiedDate": "x"}, changedFields=["X__c", "LastModifiedDate"]).relevant
+
+
+def test_a_mapped_field_matters_even_if_it_is_salesforces_own_housekeeping() -> None:
+    body = {"LastActivityDate": "2026-01-31", "LastModifiedDate": "x"}
+    assert change("Opportunity", body=body, changedFields=list(body), recordIds=["006000000000001"]).relevant
+
+
+def test_a_relation_taken_off_is_none() -> None:
+    assert change(body={"AccountId": None}, changedFields=["AccountId"]).refs == {"account": None}
+
+
+@pytest.mark.parametrize(("change_type", "kind", "read"), [
+    ("DELETE", "delete", ""),
+    ("UNDELETE", "upsert", "undeleted"),
+    ("GAP_CREATE", "upsert", "gap"),
+    ("GAP_UPDATE", "upsert", "gap"),
+    ("GAP_DELETE", "upsert", "gap"),
+    ("GAP_UNDELETE", "upsert", "gap"),
+])  # fmt: skip
+def test_what_comes_without_fields_is_read(change_type: str, kind: str, read: str) -> None:
+    found = change(change_type=change_type)
+    assert (found.kind, found.read, found.fields, found.whole) == (kind, read, {}, False)
+
+
+def test_a_difference_of_a_mapped_text_is_read() -> None:
+    found = change(body={"Description": {"diff": "@@"}}, changedFields=["Description"])
+    assert found.read == "only a difference came of Description"
+    assert found.relevant
+
+
+def test_a_difference_of_another_text_is_nobodys_business() -> None:
+    found = change(body={"X__c": {"diff": "@@"}, "Title": "x"}, changedFields=["X__c", "Title"])
+    assert (found.read, found.fields) == ("", {"Title": "x"})
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ({"StageName": "Closed Won"}, "IsClosed, IsWon, ForecastCategory, ForecastCategoryName follow from StageName"),
+        ({"CloseDate": "2026-01-31"}, "Fiscal, FiscalYear, FiscalQuarter follow from CloseDate"),
+        ({"StageName": "Closed Won", "IsClosed": True, "IsWon": True}, ""),
+        ({"NextStep": "call"}, ""),
+    ],
+)
+def test_what_follows_from_a_changed_field_is_read_where_it_did_not_come(body: dict[str, Any], read: str) -> None:
+    found = change("Opportunity", body=body, changedFields=list(body), recordIds=["006000000000001"])
+    assert found.read.startswith(read)
+    assert bool(found.read) is bool(read)
+
+
+def test_an_id_that_is_none_is_refused() -> None:
+    with pytest.raises(DecodeError, match="expected a Salesforce id"):
+        changes(recordIds=["nobody"])
+    with pytest.raises(DecodeError, match="OwnerId"):
+        changes(body={"OwnerId": "nobody"}, changedFields=["OwnerId"])
+
+
+# ── rows
+
+
+def test_a_row_is_whole_as_of_its_stamp() -> None:
+    row = {"Id": CONTACT, "SystemModstamp": "2026-01-31T12:00:00.000+0000", "LastName": "Ng", "Title": None, "OwnerId": OWNER}
+    found = snapshot("Contact", row, SOURCE)
+    assert (found.record_id, found.whole, found.read_s) == (WIDE, True, 1_769_860_800)
+    assert found.fields == {"LastName": "Ng", "OwnerId": OWNER}
+    assert found.refs == {"owner": OWNER, "account": None}
+
+
+def test_a_rows_content_tells_whether_anything_of_ours_changed() -> None:
+    row = {"Id": CONTACT, "SystemModstamp": "2026-01-31T12:00:00Z", "LastName": "Ng", "OwnerId": OWNER}
+    later = {**row, "SystemModstamp": "2026-01-31T13:00:00Z", "X__c": 1, "Title": None}
+    assert snapshot("Contact", row, SOURCE).content == snapshot("Contact", later, SOURCE).content
+    assert snapshot("Contact", row, SOURCE).content != snapshot("Contact", {**row, "Title": "x"}, SOURCE).content
+
+
+def test_a_deleted_row_is_a_delete() -> None:
+    found = snapshot("Contact", {"Id": CONTACT, "SystemModstamp": "2026-01-31T12:00:00Z", "IsDeleted": True}, SOURCE)
+    assert (found.kind, found.read_s, found.fields) == ("delete", 1_769_860_800, {})
+
+
+@pytest.mark.parametrize("row", [{}, {"Id": CONTACT}, {"Id": "x", "SystemModstamp": "2026-01-31T12:00:00Z"}])
+def test_a_row_without_id_or_stamp_is_refused(row: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError):
+        snapshot("Contact", row, SOURCE)
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.999+0000", "2026-01-31T04:00:00-08:00"])
+def test_stamps_come_in_several_forms(text: str) -> None:
+    assert seconds_of(text) == 1_769_860_800
+
+
+# ── our own writes coming back
+
+ECHO = Echo("msi-stream", salesforce_names("mkto_si__"))
+OURS = "com/salesforce/api/rest/62.0;client=msi-stream"
+URGENCY = "mkto_si__Urgency_Value__c"
+
+
+@pytest.mark.parametrize(
+    ("origin", "changed", "echo"),
+    [
+        pytest.param(OURS, [URGENCY, "LastModifiedDate"], True, id="our own write"),
+        pytest.param(OURS, [URGENCY, "LastModifiedDate", "LastModifiedById", "SystemModstamp"], True, id="with its housekeeping"),
+        pytest.param(OURS, [URGENCY, "Rating", "LastModifiedDate"], False, id="a trigger edited something in it"),
+        pytest.param(OURS, ["Rating"], False, id="our client, another field"),
+        pytest.param("com/salesforce/api/rest/62.0;client=other", [URGENCY], False, id="another client"),
+        pytest.param("com/salesforce/api/rest/62.0;client=msi-stream-2", [URGENCY], False, id="a client of a similar name"),
+        pytest.param("com/salesforce/api/rest/62.0", [URGENCY], False, id="no client"),
+        pytest.param("", [URGENCY], False, id="a person in the browser"),
+        pytest.param(OURS, [], False, id="nobody says what changed"),
+    ],
+)  # fmt: skip
+def test_an_echo_is_our_client_and_only_our_fields(origin: str, changed: list[str], echo: bool) -> None:
+    assert ECHO.is_echo(event("Lead", changeOrigin=origin, changedFields=changed)) is echo
+
+
+def test_without_changedfields_the_fields_themselves_tell() -> None:
+    assert ECHO.is_echo(event("Lead", body={URGENCY: 3}, changeOrigin=OURS))
+    assert not ECHO.is_echo(event("Lead", body={URGENCY: 3, "Rating": "Hot"}, changeOrigin=OURS))
+
+
+@pytest.mark.parametrize("change_type", ["CREATE", "DELETE", "UNDELETE", "GAP_UPDATE"])
+def test_only_an_update_can_be_an_echo(change_type: str) -> None:
+    assert not ECHO.is_echo(event("Lead", change_type, {URGENCY: 3}, changeOrigin=OURS, changedFields=[URGENCY]))
+
+
+def test_a_text_of_ours_that_came_as_a_difference_is_an_echo_too() -> None:
+    described = "mkto_si__Last_Interesting_Moment_Desc__c"
+    assert ECHO.is_echo(event("Lead", body={described: {"diff": "@@"}}, changeOrigin=OURS, changedFields=[described]))
