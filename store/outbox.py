@@ -131,10 +131,12 @@ async def move_people(tx: Transaction, people: Sequence[Record], marketo_id: str
 
 async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> None:
     """A contact's roles name its Marketo person: where that is another one now, they are sent anew."""
-    people = {ack.key[1]: ack.marketo_id for ack in acks if ack.key[0] == "Contact" and ack.marketo_id is not None}
-    rows = await tx.rows("sent_roles", list_json(people)) if people else []
-    stale = [row["record_id"] for row in rows if str(orjson.loads(row["sent_key"])[1]) != people[row["contact"]]]
     role: ObjectName = "OpportunityContactRole"
+    people = {ack.key[1] for ack in acks if ack.key[0] == "Contact" and ack.marketo_id is not None}
+    roles = {ack.key[1] for ack in acks if ack.key[0] == role and ack.state == "synced"}
+    roles |= {row["record_id"] for row in await tx.rows("sent_roles", list_json(people))} if people else set()
+    rows = await tx.rows("role_persons", list_json(roles)) if roles else []
+    stale = [row["record_id"] for row in rows if str(orjson.loads(row["sent_key"])[1]) != row["marketo_id"]]
     await append(tx, [Change(role, record_id, read="its contact's Marketo person is another now") for record_id in stale], now_ms)
 
 
@@ -210,6 +212,8 @@ def _put_back(entry: Entry, record: Record, due_ms: int, *, unsure: bool = False
     """
     if unsure:
         entry.pending = _doubted(entry.pending)
+        if entry.pending.kind == "delete" and record.state == "synced":
+            record.state = "deleted"  # perhaps: should it come back, its children wait until it is sent again
     if entry.later is not None and not (unsure and entry.later.kind == "delete" and perhaps_created(entry, record)):
         entry.pending, entry.later = merge(entry.pending, entry.later), None
     entry.state, entry.due_ms = "open", due_ms
@@ -222,7 +226,10 @@ def _doubted(pending: Pending) -> Pending:
 
 
 async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
-    _put_back(entry, record, retry.due_ms, unsure=retry.code in UNSURE)
+    unsure = retry.code in UNSURE
+    if unsure and entry.pending.kind == "delete":
+        await tx.run("forget_roles", list_json([entry.record_id]))
+    _put_back(entry, record, retry.due_ms, unsure=unsure)
     entry.attempts += retry.counted
     entry.tries -= not retry.tried
     entry.code, entry.cause = retry.code, retry.cause
@@ -258,9 +265,11 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
     """
     entries = [entry_of(row) for row in await tx.rows("in_flight")]
     known = await waits.records(tx, [entry.key for entry in entries])
+    await tx.run("forget_roles", list_json(entry.record_id for entry in entries if entry.pending.kind == "delete"))
     for entry in entries:
         record = known[entry.key]
         creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
         _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=True)
+    await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
     await put_entries(tx, entries, known, now_ms)
     return len(entries)

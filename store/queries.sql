@@ -137,8 +137,9 @@ SELECT r.record_id, r.contact, r.sent_key FROM json_each(?1) k CROSS JOIN record
 WHERE r.object = 'OpportunityContactRole' AND r.state = 'synced' AND r.sent_key IS NOT NULL;
 
 -- forget_roles --
--- Marketo deletes the roles of an opportunity or person with it: they are there no more. ?1 is a JSON array of parents' record ids.
-UPDATE record SET state = 'seen', sent_key = NULL, content = ''
+-- Marketo deletes the roles of an opportunity or person with it: they have to be sent anew, should they come back. ?1 is a JSON
+-- array of the parents' record ids.
+UPDATE record SET state = 'seen', content = ''
 WHERE object = 'OpportunityContactRole' AND state = 'synced' AND record_id IN (
     SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
     UNION SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.contact = k.value);
@@ -150,8 +151,9 @@ UPDATE record SET sent_key = ? WHERE object = 'OpportunityContactRole' AND recor
 -- role_persons --
 -- The given contact roles in Marketo, and the person their contact has there; ?1 is a JSON array of role ids.
 SELECT r.record_id, r.contact, r.sent_key, c.marketo_id FROM json_each(?1) k
-JOIN record r ON r.object = 'OpportunityContactRole' AND r.record_id = k.value AND r.sent_key IS NOT NULL
-JOIN record c ON c.object = 'Contact' AND c.record_id = r.contact AND c.marketo_id IS NOT NULL;
+CROSS JOIN record r ON r.object = 'OpportunityContactRole' AND r.record_id = k.value
+CROSS JOIN record c ON c.object = 'Contact' AND c.record_id = r.contact
+WHERE r.sent_key IS NOT NULL AND c.marketo_id IS NOT NULL;
 
 -- sharing_role --
 -- How many other living contact roles stand behind the same Marketo role; ?1 its key, ?2 the role's own id.

@@ -204,27 +204,26 @@ class Dispatch:
         return list(verdicts.values())
 
     async def _roles(self, items: Sequence[Item]) -> list[Verdict]:
-        """Upsert the roles; where a role's key is another now, the old one goes once the new one is there."""
-        verdicts = await self._batch("OpportunityContactRole", "upsert").send(items)
-        stale: dict[int, Item] = {}
-        for verdict in verdicts:
-            planned = verdict.item.plan
-            if verdict.result is None or not isinstance(planned, Upsert) or not planned.stale_key:
-                continue
-            if not await self.store.sharing_role(planned.stale_key, verdict.item.claimed.record.record_id):
-                key = role_key(planned.stale_key)
-                stale[verdict.item.entry_id] = Item(verdict.item.claimed, Remove(key), key)
-        gone = {
-            each.item.entry_id: each for each in await self._batch("OpportunityContactRole", "delete").send(list(stale.values()))
-        }
-        return [_both(verdict, gone.get(verdict.item.entry_id)) for verdict in verdicts]
+        """Upsert the roles. Where a role's key is another now, the old one goes first.
 
+        The new key is written down before it is sent: a role whose answer is lost can be found, and deleted, all the same.
+        """
+        stuck = await self._stale_roles(items)
+        free = [item for item in items if item.entry_id not in {verdict.item.entry_id for verdict in stuck}]
+        await self.store.intend_keys(
+            {item.claimed.record.record_id: item.plan.key for item in free if isinstance(item.plan, Upsert)}
+        )
+        return stuck + await self._batch("OpportunityContactRole", "upsert").send(free)
 
-def _both(upsert: Verdict, removal: Verdict | None) -> Verdict:
-    """A changed role counts as done when both its calls are; a removal that failed sends the entry back to do both again."""
-    if removal is None or removal.result is not None:
-        return upsert
-    return Verdict(upsert.item, None, removal.outcome, removal.message)
+    async def _stale_roles(self, items: Sequence[Item]) -> list[Verdict]:
+        """Delete the roles as they were, unless another record stands behind them; returns what could not be done."""
+        stale: list[Item] = []
+        for item in items:
+            old = item.plan.stale_key if isinstance(item.plan, Upsert) else ""
+            if old and not await self.store.sharing_role(old, item.claimed.record.record_id):
+                stale.append(Item(item.claimed, Remove(role_key(old)), role_key(old)))
+        verdicts = await self._batch("OpportunityContactRole", "delete").send(stale)
+        return [verdict for verdict in verdicts if verdict.result is None]
 
 
 def _item(claimed: Claimed, planned: Upsert | Remove) -> Item:

@@ -84,7 +84,7 @@ class People(Protocol):
 
 @dataclass(slots=True)
 class Resolution:
-    """Where the items of one round go. `carried` are shared people whose fields another record sends.
+    """Where the items of one round go. `carried` are shared people whose fields another record, which is named, sends.
 
     `takeovers` name the Marketo fields that were filled for the other records of an item's person. `parted` share theirs no
     more, since their email is another now; `left` are those whose person went with such an email.
@@ -93,7 +93,7 @@ class Resolution:
     update: list[Item] = field(default_factory=list)
     create: list[Item] = field(default_factory=list)
     duplicate: list[Item] = field(default_factory=list)
-    carried: list[tuple[Item, str]] = field(default_factory=list)
+    carried: list[tuple[Item, str, Key]] = field(default_factory=list)
     deferred: list[tuple[Item, str]] = field(default_factory=list)
     refused: list[tuple[Item, Refuse]] = field(default_factory=list)
     follow_ups: list[Change] = field(default_factory=list)
@@ -256,7 +256,7 @@ class Resolver:
             elif order_of(record) > first and moves and self.share:
                 resolution.parted.append(item)
             elif order_of(record) > first:
-                resolution.carried.append((item, marketo_id))
+                resolution.carried.append((item, marketo_id, min(rest, key=order_of).key))
             else:
                 taken.add(marketo_id)
                 item.body["id"] = int(marketo_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from store.model import Ack, Claimed, Dead, Retry
+from store.model import Ack, Claimed, Dead, HandOver, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict
@@ -107,7 +107,11 @@ class PeopleCalls:
             settled.add(Retry(item.entry_id, item.claimed.entry.key, now_ms, read=why, forget_marketo_id=True))
             log.info("person_parted", object=item.claimed.record.object, id=item.claimed.record.record_id)
         settled.left += resolution.left
-        for item, marketo_id in resolution.carried:
+        for item, marketo_id, carrier in resolution.carried:
+            if item.claimed.entry.pending.doubt and isinstance(item.plan, Upsert):
+                filled = item.plan.filled | item.plan.emptied
+                why = "another record of its Marketo person perhaps filled fields that it lacks"
+                settled.handovers.append(HandOver(item.claimed.record.key, carrier, marketo_id, filled, why))
             settled.add(Ack(item.entry_id, item.claimed.entry.key, marketo_id=marketo_id))
             log.info("person_shared", object=item.claimed.record.object, id=item.claimed.record.record_id, marketo_id=marketo_id)
 

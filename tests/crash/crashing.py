@@ -121,6 +121,9 @@ class Restless:
             self._role,
             self._owner,
             self._score,
+            self._share,
+            self._part,
+            self._move,
         )
         self._chance.choice(steps)()
 
@@ -166,6 +169,27 @@ class Restless:
     def _role(self) -> None:
         pair = {"OpportunityId": self._chance.choice(self._opportunities), "ContactId": self._chance.choice(self._contacts)}
         self._org.create("OpportunityContactRole", {**pair, "Role": self._chance.choice(("Buyer", "User", None))})
+
+    def _share(self) -> None:
+        """A lead comes with the email of a contact."""
+        email = self._org.get("Contact", self._chance.choice(self._contacts))["Email"]
+        if email:
+            self._leads.append(self._org.create("Lead", {"LastName": f"S{self.number}", "Company": "K", "Email": email}))
+
+    def _part(self) -> None:
+        """Somebody gets an email that nobody had."""
+        kind = self._chance.choice(("Contact", "Lead"))
+        someone = self._chance.choice(self._contacts if kind == "Contact" else self._leads)
+        self._org.update(kind, someone, {"Email": f"fresh{self.number}@example.com"})
+
+    def _move(self) -> None:
+        """A contact or an opportunity changes its account, a role its name."""
+        account = self._chance.choice(self._made.accounts)
+        self._org.update("Contact", self._chance.choice(self._contacts), {"AccountId": account})
+        self._org.update("Opportunity", self._chance.choice(self._opportunities), {"AccountId": account})
+        roles = self._org.records("OpportunityContactRole")
+        if roles:
+            self._org.update("OpportunityContactRole", self._chance.choice(roles)["Id"], {"Role": f"R{self.number % 3}"})
 
     def _owner(self) -> None:
         owner = self._chance.choice([*self._made.users, self._made.queue])

@@ -205,7 +205,7 @@ async def synced_deal(outbox: Outbox) -> None:
     await outbox.synced("Contact", CONTACT, refs=owned_by(account=ACCOUNT), marketo_id="7")
     await outbox.synced("Opportunity", OPPORTUNITY, refs=owned_by(account=ACCOUNT))
     refs = {"opportunity": OPPORTUNITY, "contact": CONTACT}
-    await outbox.synced("OpportunityContactRole", ROLE, refs=refs, sent_key="key")
+    await outbox.synced("OpportunityContactRole", ROLE, refs=refs, sent_key='["006", 1, "Buyer"]')
 
 
 async def test_deletes_go_children_first(outbox: Outbox) -> None:
