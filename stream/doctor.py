@@ -1,187 +1,149 @@
-"""Is everything set up on both sides? Each check says what was found and, where it fails, the cure. Nothing is written."""
+"""Is everything set up on both sides? Each check says what was found and, where it fails, the cure. Nothing is written.
+
+configuration ─ store ─┬─ Salesforce: sign-in ─ objects ─ MSI fields ─ limits
+                       └─ Marketo: sign-in ─ objects ─ MSI fields ─ quota
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 
-from store.database import look
+from store.database import is_held, look
 from store.errors import StoreError
-from store.model import OBJECTS, ObjectName
+from store.model import OBJECTS, PEOPLE, ObjectName
+from stream import doctor_marketo, doctor_salesforce
 from stream.clock import Clock
+from stream.config import Loaded
 from stream.config_model import Settings
 from stream.daemon import Edges, edges
-from stream.errors import StreamError
-from stream.mapping import EXTERNAL_ID
-from stream.score_diff import MSI_FIELDS, marketo_names, score_fields
+from stream.dispatch import MARKETO_OBJECT
+from stream.errors import AuthRefused, MarketoError, StreamError
+from stream.findings import Finding, failure, ok, warning
+from stream.mapping import wanted
+from stream.marketo.answers import Describe
 
-Result = Literal["ok", "warning", "failure"]
-NATIVE_SYNC_CODES = frozenset({"1018", "610", "404"})
-HEADROOM = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report."""
-
-    check: str
-    result: Result
-    found: str
-    cure: str = ""
+SIGN_IN_CURE = "compare the address and the credentials in [{section}] with what the service shows, and look at network and proxy"
+UNCHECKED_CURE = "mend the sign-in first, then run doctor again"
 
 
 @dataclass(slots=True)
 class Doctor:
-    """The checks, one after the other; a failing one does not keep the others from being made."""
+    """The checks of both services; a failing one does not keep the others from being made."""
 
     settings: Settings
     edge: Edges
-    findings: list[Finding] = field(default_factory=list)
+    _described: dict[str, Describe] = field(default_factory=dict)
 
-    def note(self, check: str, result: Result, found: str, cure: str = "") -> None:
-        """Add a line."""
-        self.findings.append(Finding(check, result, found, cure if result != "ok" else ""))
-
-    async def tried(self, check: str, work: Callable[[], Awaitable[None]], cure: str = "") -> bool:
-        """Make a check; what it raises is its failure."""
+    async def salesforce(self) -> list[Finding]:
+        """Everything about Salesforce."""
+        check, url = "salesforce sign-in", self.settings.salesforce.login_url
         try:
-            await work()
+            token = await self.edge.sign_in.token()
         except StreamError as error:
-            self.note(check, "failure", error.message, error.hint or cure)
-            return False
-        return True
+            cure = error.hint or SIGN_IN_CURE.format(section="salesforce")
+            return [failure(check, f"{url}: {error.message}", cure), _unchecked("salesforce")]
+        found = [ok(check, f"flow {self.settings.salesforce.flow}, org {token.instance_url}")]
+        found.append(doctor_salesforce.channel_finding(self.settings.salesforce.channel, self.settings.salesforce.objects))
+        for obj in OBJECTS:
+            found += await self._salesforce_object(obj)
+        return found + await self._salesforce_limits()
 
-    async def run(self) -> None:
-        """All checks."""
-        self._store()
-        if await self.tried("salesforce sign-in", self._salesforce_sign_in, "check [salesforce] login_url and credentials"):
-            for obj in OBJECTS:
-                await self.tried(f"salesforce {obj}", partial(self._salesforce_object, obj), _SEE.format(obj=obj))
-            await self.tried("salesforce limits", self._salesforce_limits)
-        if await self.tried("marketo sign-in", self._marketo_sign_in, "check [marketo] base_url and credentials"):
-            for obj in OBJECTS:
-                await self._marketo_object(obj)
-            await self.tried("marketo quota", self._marketo_quota)
-
-    def _store(self) -> None:
+    async def _salesforce_object(self, obj: ObjectName) -> list[Finding]:
         try:
-            look(self.settings.store.path)
-        except StoreError as error:
-            self.note("store", "failure", error.message, error.hint)
-            return
-        self.note("store", "ok", str(self.settings.store.path))
-
-    async def _salesforce_sign_in(self) -> None:
-        token = await self.edge.sign_in.token()
-        self.note("salesforce sign-in", "ok", token.instance_url)
-
-    async def _salesforce_object(self, obj: ObjectName) -> None:
-        describe = await self.edge.catalog.salesforce_describe(obj)
-        unseen = sorted(self.edge.catalog.fields().of(obj) - describe.fields.keys())
-        if unseen:
-            self.note(
-                f"salesforce {obj}", "warning", f"not to be seen: {', '.join(unseen)}", "give the integration user read access"
-            )
-        else:
-            self.note(f"salesforce {obj}", "ok", f"{len(describe.fields)} fields")
-        if obj in {"Contact", "Lead"}:
-            names = {name: name for name in MSI_FIELDS}
-            found = score_fields(names, describe.fields, self.settings.scores.field_prefix)
-            self.note(
-                f"salesforce {obj} MSI fields",
-                "ok" if len(found) == len(MSI_FIELDS) else "failure",
-                f"{len(found)} of {len(MSI_FIELDS)} with the prefix {self.settings.scores.field_prefix or '(none)'!r}, editable",
-                "install the MSI package, set scores.field_prefix, and let the integration user edit the fields",
-            )
-
-    async def _salesforce_limits(self) -> None:
-        limits = await self.edge.salesforce.limits()
-        calls = limits.get("DailyApiRequests")
-        if calls is None:
-            self.note(
-                "salesforce limits", "warning", "the org does not tell its daily calls", "look at Setup, Company Information"
-            )
-        else:
-            tight = calls.remaining < (1 - HEADROOM) * calls.max
-            self.note(
-                "salesforce limits",
-                "warning" if tight else "ok",
-                f"{calls.remaining} of {calls.max} calls left today",
-                "see who uses them",
-            )
-
-    async def _marketo_sign_in(self) -> None:
-        await self.edge.marketo.activity_types()
-        self.note("marketo sign-in", "ok", self.settings.marketo.base_url)
-
-    async def _marketo_object(self, obj: ObjectName) -> None:
-        check = f"marketo {'opportunity roles' if obj == 'OpportunityContactRole' else EXTERNAL_ID[obj][8:-2]} ({obj})"
-        try:
-            describe = await self.edge.catalog.marketo_describe(obj)
+            describe = await self.edge.salesforce.describe(obj)
         except StreamError as error:
-            if getattr(error, "code", "") in NATIVE_SYNC_CODES:
-                self.note(
-                    check,
-                    "failure",
-                    "native CRM sync is on (1018): Marketo takes no records by API",
-                    "use an instance without it",
-                )
-            else:
-                self.note(check, "failure", error.message, error.hint or "give the API user's role access to this object")
-            return
-        key = EXTERNAL_ID.get(obj, "externalOpportunityId")
-        known = key in describe.fields
-        self.note(
-            check,
-            "ok" if known else "failure",
-            f"{len(describe.fields)} fields, {key} {'there' if known else 'missing'}",
-            _NON_NATIVE,
-        )
-        if obj == "Lead" and known:
-            self._lead(describe)
+            cure = error.hint or f"give the integration user read access to {obj}"
+            return [failure(f"salesforce {obj}", error.message, cure)]
+        found = [doctor_salesforce.object_finding(obj, describe, self.edge.catalog.fields().of(obj))]
+        if obj in PEOPLE:
+            found.append(doctor_salesforce.msi_finding(obj, describe, self.settings.scores.field_prefix))
+        return found
 
-    def _lead(self, describe: Any) -> None:
-        names = marketo_names(describe.fields, self.settings.scores.relative_score_field)
-        complete = len(names) == len(MSI_FIELDS)
-        missing = sorted(set(MSI_FIELDS) - set(names))
-        told = f"{len(names)} of {len(MSI_FIELDS)}" + (f", missing: {', '.join(missing)}" if missing else "")
-        self.note("marketo MSI fields", "ok" if complete else "failure", told, _NON_NATIVE)
-        updateable = describe.fields["externalPersonId"].updateable
-        self.note(
-            "marketo externalPersonId",
-            "ok" if updateable else "warning",
-            "may be changed" if updateable else "cannot be changed once set",
-            "a converted lead's person then keeps the lead's id: ask Adobe Support",
-        )
+    async def _salesforce_limits(self) -> list[Finding]:
+        try:
+            limits = await self.edge.salesforce.limits()
+        except StreamError as error:
+            return [warning("salesforce limits", error.message, error.hint or "give the integration user View Setup")]
+        return doctor_salesforce.limit_findings(limits, self.settings.reconcile.daily_calls)
 
-    async def _marketo_quota(self) -> None:
-        used, daily = await self.edge.marketo.usage_today(), self.settings.marketo.daily_calls
-        tight = used > HEADROOM * daily
-        self.note(
-            "marketo quota",
-            "warning" if tight else "ok",
-            f"{used} of {daily} calls used today",
-            "see which integration uses them",
-        )
+    async def marketo(self) -> list[Finding]:
+        """Everything about Marketo."""
+        check, url = "marketo sign-in", self.settings.marketo.base_url
+        try:
+            activities = await self._activities()
+        except StreamError as error:
+            cure = error.hint or SIGN_IN_CURE.format(section="marketo")
+            return [failure(check, f"{url}: {error.message}", cure), _unchecked("marketo")]
+        found = [ok(check, url), activities]
+        found += [await self._marketo_object(obj) for obj in OBJECTS]
+        if people := self._described.get("leads"):
+            found += doctor_marketo.person_findings(people, self.settings.scores.relative_score_field)
+        return [*found, await self._marketo_quota()]
+
+    async def _activities(self) -> Finding:
+        """Whether the activity feed may be read; raises where it was the sign-in that failed."""
+        check = "marketo activities"
+        try:
+            kinds = await self.edge.marketo.activity_types()
+        except MarketoError as error:
+            if isinstance(error, AuthRefused) or error.code in {"600", "601", "602"}:
+                raise
+            return failure(check, error.message, error.hint or "give the API user's role Read-Only Activity")
+        return ok(check, f"{len(kinds)} types can be read")
+
+    async def _marketo_object(self, obj: ObjectName) -> Finding:
+        name = MARKETO_OBJECT[obj]
+        try:
+            if name not in self._described:
+                self._described[name] = await self.edge.marketo.describe(name)
+        except MarketoError as error:
+            return doctor_marketo.refused_finding(obj, error)
+        except StreamError as error:
+            return failure(doctor_marketo.NAMES[obj], error.message, error.hint or "try again")
+        lead_company = self.settings.deliver.lead_company == "when_no_account"
+        mapped = wanted(obj, self.settings.fields.of(obj), lead_company=lead_company)
+        return doctor_marketo.object_finding(obj, self._described[name], mapped)
+
+    async def _marketo_quota(self) -> Finding:
+        limits = self.settings.marketo
+        try:
+            used = await self.edge.marketo.usage_today()
+        except StreamError as error:
+            return warning("marketo daily calls", error.message, error.hint or "give the API user's role access to usage")
+        return doctor_marketo.quota_finding(used, limits.daily_calls, limits.reserve_calls)
 
 
-_SEE = "give the integration user access to {obj}"
-_NON_NATIVE = "ask the Marketo admin to enable Sales Insight for non-native CRM integrations"
+def store_finding(settings: Settings) -> Finding:
+    """Whether the daemon could use [store] path; no file is made to find out."""
+    path = settings.store.path
+    try:
+        look(path)
+    except StoreError as error:
+        return failure("store", error.message, error.hint)
+    if is_held(path):
+        return ok("store", f"{path}, a daemon runs on it")
+    return ok("store", str(path) if path.exists() else f"{path} will be made")
 
 
-async def examine(settings: Settings, warnings: Sequence[str], clock: Clock) -> list[Finding]:
+def _unchecked(service: str) -> Finding:
+    return failure(f"{service} objects, fields and limits", "not checked: there is no sign-in", UNCHECKED_CURE)
+
+
+async def examine(loaded: Loaded, clock: Clock) -> list[Finding]:
     """All findings for this configuration. Raises ConfigError where it cannot be used at all."""
+    found = [ok("configuration", f"{loaded.path} is complete")]
+    found += [warning("configuration", each, "see docs/configuration.md") for each in loaded.warnings]
+    found.append(store_finding(loaded.settings))
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session:
-        doctor = Doctor(settings, edges(settings, session, clock))
-        doctor.note("configuration", "ok", "complete")
-        for warning in warnings:
-            doctor.note("configuration", "warning", warning, "see docs/configuration.md")
-        await doctor.run()
-        return doctor.findings
+        doctor = Doctor(loaded.settings, edges(loaded.settings, session, clock))
+        for findings in await asyncio.gather(doctor.salesforce(), doctor.marketo()):
+            found += findings
+    return found
 
 
 def as_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from store.model import OBJECTS
 from stream import dead as letters
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, table, tell
 from stream.clock import SystemClock
@@ -19,9 +20,47 @@ from stream.dead import Done, Selection
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+LIST_EPILOG = """\b
+Exit codes:
+  0  there are none
+  1  there are some
+  2  the configuration, the store or an argument cannot be used
+
+\b
+Example:
+  msi-stream dead list --object Lead --json
+"""
+
+SHOW_EPILOG = """What was to be sent is personal data: keep it on your terminal.
+
+\b
+Exit codes:
+  0  all were found
+  1  one of them is no dead letter
+  2  the configuration, the store or an argument cannot be used
+
+\b
+Example:
+  msi-stream dead show 17
+"""
+
+ACT_EPILOG = """A target is an entry number, or a Salesforce id of 15 or 18 characters; --object and --code choose among them.
+
+\b
+Exit codes:
+  0  done
+  1  one of the targets is no dead letter, or cannot be tried again; the others are done
+  2  nothing was chosen, or the configuration, the store or an argument cannot be used
+
+\b
+Examples:
+"""
+
+
 def _selecting(command: F) -> F:
+    objects = click.Choice([*OBJECTS, "event"], case_sensitive=False)
     command = click.option("--code", help="Only those with this code.")(command)
-    return click.option("--object", "obj", metavar="OBJECT", help="Only those of this object (Lead, Account …).")(command)
+    return click.option("--object", "obj", type=objects, help="Only those of this object (event: unreadable ones).")(command)
 
 
 def _store(config: Path | None) -> Path:
@@ -40,7 +79,7 @@ def dead() -> None:
     """Look at dead letters, and decide about them. Each says its code, its cause, and what to do."""
 
 
-@dead.command("list", epilog="Exits 1 when there are any.")
+@dead.command("list", epilog=LIST_EPILOG)
 @_selecting
 @config_option
 @json_option
@@ -63,7 +102,7 @@ def list_(ctx: click.Context, config: Path | None, obj: str | None, code: str | 
     ctx.exit(DEGRADED if found else 0)
 
 
-@dead.command(epilog="What was to be sent is personal data: it is shown on your terminal only.")
+@dead.command(epilog=SHOW_EPILOG)
 @click.argument("targets", nargs=-1, required=True, metavar="ENTRY_OR_ID…")
 @config_option
 @click.pass_context
@@ -74,7 +113,7 @@ def show(ctx: click.Context, targets: tuple[str, ...], config: Path | None) -> N
     ctx.exit(_tell_unknown(unknown))
 
 
-@dead.command(epilog="\b\nExample:\n  msi-stream dead retry --code 1006")
+@dead.command(epilog=f"{ACT_EPILOG}  msi-stream dead retry --code 1006\n  msi-stream dead retry 17 0035g00000AbCdE")
 @click.argument("targets", nargs=-1, metavar="[ENTRY_OR_ID…]")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @_selecting
@@ -90,7 +129,7 @@ def retry(
     ctx.exit(_tell_done(done, "put back"))
 
 
-@dead.command(epilog="\b\nExample:\n  msi-stream dead drop 17")
+@dead.command(epilog=f"{ACT_EPILOG}  msi-stream dead drop 17\n  msi-stream dead drop --all")
 @click.argument("targets", nargs=-1, metavar="[ENTRY_OR_ID…]")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @_selecting
@@ -107,7 +146,9 @@ def drop(
 
 def _chosen(targets: Sequence[str], obj: str | None, code: str | None, *, everything: bool) -> Selection:
     if not (targets or obj or code or everything):
-        raise click.UsageError("name entries or Salesforce ids, or choose by --object, --code or --all")
+        raise click.UsageError("nothing is chosen: name entries or Salesforce ids, or choose by --object, --code or --all")
+    if everything and (targets or obj or code):
+        raise click.UsageError("--all chooses every dead letter: leave out the others, or leave out --all")
     return _selection(targets, obj, code)
 
 
@@ -116,9 +157,9 @@ def _tell_done(done: Done, what: str) -> int:
     for letter in done.kept:
         tell(
             f"entry {letter.entry} is an event that nobody could read: there is nothing to send",
-            "drop it once the record was changed anew",
+            "change its record in Salesforce once more, then drop the entry",
         )
-    return _tell_unknown(done.unknown)
+    return _tell_unknown(done.unknown) or (DEGRADED if done.kept else 0)
 
 
 def _tell_unknown(unknown: Sequence[str]) -> int:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from importlib.metadata import version
 
 import click
 
+from stream.cli.dead import dead
+from stream.cli.demo import demo
+from stream.cli.doctor import doctor
+from stream.cli.init import init
 from stream.cli.options import Commands
+from stream.cli.replay import replay
+from stream.cli.run import run
+from stream.cli.sandbox import sandbox
+from stream.cli.status import status
 
 EPILOG = """\b
 Exit codes:
@@ -33,12 +40,8 @@ def cli() -> None:
     """
 
 
-for name in ("demo", "sandbox", "init", "doctor", "run", "status", "dead", "replay"):
-    try:
-        cli.add_command(getattr(importlib.import_module(f"stream.cli.{name}"), name))
-    except ModuleNotFoundError as error:
-        if error.name != f"stream.cli.{name}":
-            raise
+for command in (demo, sandbox, init, doctor, run, status, dead, replay):
+    cli.add_command(command)
 
 
 def main() -> None:

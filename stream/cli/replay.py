@@ -8,13 +8,37 @@ from pathlib import Path
 
 import click
 
-from store import view
-from store.model import Replay
-from store.store import Store
-from stream.cli.options import config_option, console, json_option, print_json, table
+from stream import replay as positions
+from stream.cli.options import config_option, console, json_option, print_json, table, tell
 from stream.clock import SystemClock
 from stream.config import load
-from stream.dead import moment
+
+SHOW_EPILOG = """\b
+Exit codes:
+  0  shown
+  2  the configuration or the store cannot be used
+
+\b
+Example:
+  msi-stream replay show --json
+"""
+
+SET_EPILOG = """\b
+ID is one of
+  -2        everything that Salesforce retains (72 hours); what is known already changes nothing
+  -1        new events only: what happens until the daemon is connected again is passed over
+  a number  the events after that replay id
+
+\b
+Exit codes:
+  0  set
+  2  the configuration, the store or an argument cannot be used
+  3  a daemon holds the store: stop it first
+
+\b
+Example:
+  msi-stream replay set /data/ChangeEvents -2
+"""
 
 
 @click.group()
@@ -22,42 +46,29 @@ def replay() -> None:
     """Look at the stored replay ids: the place in each channel up to which every event is stored."""
 
 
-@replay.command()
+@replay.command(epilog=SHOW_EPILOG)
 @config_option
 @json_option
 def show(config: Path | None, *, as_json: bool) -> None:
-    """Show the stored replay id of each channel."""
-    found = asyncio.run(view.replays(load(config, os.environ).settings.store.path))
-    told = [{"channel": each.channel, "replay_id": each.replay_id, "stored": moment(each.stored_ms / 1000)} for each in found]
+    """Show where the next start begins in each channel."""
+    found = asyncio.run(positions.stored(load(config, os.environ).settings))
     if as_json:
-        print_json(told)
+        print_json(found)
         return
-    rows = table("channel", "replay id", "stored")
-    for each in told:
-        rows.add_row(*(str(value) for value in each.values()))
+    rows = table("channel", "replay id", "the next start begins with", "newest commit", "stored")
+    for each in found:
+        rows.add_row(*("–" if value is None else str(value) for value in each.values()))
     console().print(rows)
 
 
-@replay.command(
-    "set",
-    context_settings={"ignore_unknown_options": True},
-    epilog="\b\nExample:\n  msi-stream replay set /data/ChangeEvents -2\n\nExits 3 while a daemon runs: stop it first.",
-)
+@replay.command("set", context_settings={"ignore_unknown_options": True}, epilog=SET_EPILOG)
 @click.argument("channel")
-@click.argument("replay_id", type=click.IntRange(min=-2), metavar="ID")
+@click.argument("replay_id", type=int, metavar="ID")
 @config_option
 def set_(channel: str, replay_id: int, config: Path | None) -> None:
-    """Set where the next start begins on CHANNEL: after ID; -2 takes everything retained, -1 only new events."""
-    asyncio.run(_set(load(config, os.environ).settings.store.path, channel, replay_id))
-    meaning = {-2: "everything that is retained", -1: "new events only; what came meanwhile is passed over"}
-    click.echo(f"{channel}: the next start begins with {meaning.get(replay_id, f'the events after {replay_id}')}.")
-
-
-async def _set(path: Path, channel: str, replay_id: int) -> None:
-    store = await Store.open(path, create=False)
-    try:
-        now_ms = int(SystemClock().now() * 1000)
-        held = await store.replay(channel)
-        await store.set_replay(Replay(channel, replay_id, held.commit_ms if held else 0, now_ms))
-    finally:
-        await store.close()
+    """Set where the next start begins in CHANNEL. Only while the daemon is stopped."""
+    settings = load(config, os.environ).settings
+    asyncio.run(positions.put(settings, channel, replay_id, int(SystemClock().now() * 1000)))
+    click.echo(f"{channel}: the next start begins with {positions.meaning(replay_id)}.")
+    if channel != settings.salesforce.channel:
+        tell(f"the configuration listens to {settings.salesforce.channel}, so this position is not used")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import click
 import structlog
 
-from store.errors import StoreBlocked, StoreBusy, StoreError
+from store.errors import StoreBusy, StoreError
 from stream import logs
 from stream.cli.options import BUSY, DEGRADED, config_option
 from stream.config import load
@@ -46,10 +47,11 @@ def run(ctx: click.Context, config: Path | None) -> None:
     logs.configure(loaded.settings.log.level, loaded.settings.log.format)
     for warning in loaded.warnings:
         log.warning("config_warning", warning=warning)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # until the daemon takes both itself
     try:
         asyncio.run(run_daemon(loaded.settings))
-    except StoreBusy:
-        raise
+    except KeyboardInterrupt:
+        log.info("daemon_stopped")
     except BaseExceptionGroup as group:
         codes = [_tell(cause) for cause in _leaves(group)]
         ctx.exit(max(codes))
@@ -65,7 +67,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def _tell(error: BaseException) -> int:
     """One line for what a loop died of; an unexpected error brings its trace."""
-    if isinstance(error, StoreBlocked | StoreError | StreamError):
+    if isinstance(error, StoreError | StreamError):
         log.error("daemon_failed", error=error.message, hint=error.hint)
     else:
         trace = "".join(traceback.format_exception(error))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, table
 from stream.clock import SystemClock
@@ -15,10 +17,16 @@ from stream.config import load
 from stream.status import Status
 from stream.status import status as find_status
 
-EPILOG = """\b
+STYLES = {"ok": "bold green", "degraded": "bold yellow", "failing": "bold red", "stopped": "bold red"}
+
+EPILOG = """It works beside a running daemon and without one, and changes nothing. The forecast of calls is for the end of the
+quota's day, at the rate of the last hour.
+
+\b
 Exit codes:
   0  all well
-  1  stopped, degraded or failing
+  1  stopped, degraded or failing; the reasons say why
+  2  the configuration or the store cannot be used
 
 \b
 Example:
@@ -30,44 +38,53 @@ Example:
 @config_option
 @json_option
 @click.pass_context
-def status(ctx: click.Context, config: Path | None, as_json: bool) -> None:
+def status(ctx: click.Context, config: Path | None, *, as_json: bool) -> None:
     """Tell how the daemon stands: freshness, backlog, what is blocked and why, dead letters, calls, hours to loss."""
     found = asyncio.run(find_status(load(config, os.environ).settings, SystemClock().now()))
     if as_json:
         print_json(found.as_json())
     else:
-        _show(found)
+        _show(found, console())
     ctx.exit(0 if found.state == "ok" else DEGRADED)
 
 
-def _show(found: Status) -> None:
-    out = console()
-    out.print(f"{found.state}", style="bold green" if found.state == "ok" else "bold red")
+def _show(found: Status, out: Console) -> None:
+    out.print(found.state, style=STYLES[found.state])
     for reason in found.reasons:
         out.print(f"  {reason}")
-    facts = table("", "")
-    for name, value in found.facts.items():
-        if name != "blocked":
-            facts.add_row(name.replace("_", " "), _words(value))
-    out.print(facts)
-    blocked = found.facts.get("blocked") or []
-    if blocked:
-        rows = table(*(str(name).replace("_", " ") for name in blocked[0]), title="blocked")
-        for each in blocked:
-            rows.add_row(*(_words(value) for value in each.values()))
-        out.print(rows)
+    out.print()
+    facts = found.facts
+    rows = table("", "", heads=False)
+    fresh = facts["freshness_seconds"]
+    rows.add_row("freshness", f"p50 {_seconds(fresh['p50'])}, p99 {_seconds(fresh['p99'])}, oldest {_seconds(fresh['oldest'])}")
+    hours = facts["hours_to_loss"]
+    rows.add_row("hours to loss", "–" if hours is None else f"{hours:g}")
+    rows.add_row("backlog", _pairs(facts["backlog"]) or "nothing")
+    rows.add_row("blocked", str(facts["blocked_entries"]))
+    rows.add_row("dead letters", str(facts["dead"]))
+    rows.add_row("replay ids", _pairs(facts["replay_ids"], number="{}") or "–")
+    for service, calls in facts["calls"].items():
+        told = f"{calls['used']:,} of {calls['budget']:,} today, forecast {calls['forecast']:,}"
+        rows.add_row(service.replace("_", " ") + ("" if service.endswith("writes") else " calls"), told)
+    people = facts["people"]
+    rows.add_row("people", f"{people['synced']:,} synced, scores swept until {people['swept_until'] or '–'}")
+    out.print(rows)
+    if facts["blocked"]:
+        _show_blocked(facts, out)
 
 
-def _words(value: Any) -> str:
-    """A fact in a cell: nothing is a dash, tables are name: value pairs."""
-    if value is None or value in ({}, []):
-        return "–"
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{name}: {_words(inner) if not isinstance(inner, dict) else _pairs(inner)}" for name, inner in value.items()
-        )
-    return str(value)
+def _show_blocked(facts: Mapping[str, Any], out: Console) -> None:
+    out.print()
+    rows = table("waiting", "entries", "for", "why")
+    for each in facts["blocked"]:
+        parent = each["waits_for"]
+        rows.add_row(each["object"], str(each["entries"]), f"{parent['object']} {parent['id']}", each["why"])
+    out.print(rows)
 
 
-def _pairs(values: dict[str, Any]) -> str:
-    return "(" + ", ".join(f"{name} {_words(value)}" for name, value in values.items()) + ")"
+def _pairs(values: Mapping[str, int], number: str = "{:,}") -> str:
+    return ", ".join(f"{name} {number.format(value)}" for name, value in values.items())
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f} s"

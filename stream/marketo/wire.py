@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from stream.connecting import unconnected
 from stream.errors import MarketoError, Unreachable
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
@@ -70,7 +71,7 @@ async def translated(endpoint: str, *, always_unsent: bool = False) -> AsyncIter
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise Unreachable(f"{endpoint}: cannot connect ({type(error).__name__})", sent=False) from error
+        raise Unreachable(f"{endpoint}: {unconnected(error)}", sent=False) from error
     except TimeoutError as error:
         raise Unreachable(f"{endpoint}: no answer in time", sent=not always_unsent) from error
     except (aiohttp.ClientError, OSError) as error:

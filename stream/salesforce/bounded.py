@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from stream.connecting import unconnected
 from stream.errors import Unreachable
 
 
@@ -18,7 +19,7 @@ async def translated(what: str, *, always_unsent: bool = False) -> AsyncIterator
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise Unreachable(f"{what}: cannot connect ({type(error).__name__})", sent=False) from error
+        raise Unreachable(f"{what}: {unconnected(error)}", sent=False) from error
     except TimeoutError as error:
         raise Unreachable(f"{what}: no answer in time", sent=not always_unsent) from error
     except (aiohttp.ClientError, OSError) as error:
