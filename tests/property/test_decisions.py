@@ -95,7 +95,7 @@ def claims(draw: st.DrawFn) -> Claimed:
 RULES = Rules(deletes=dict.fromkeys(OBJECTS, "delete"))
 
 
-@settings(max_examples=800)
+@settings(max_examples=400)
 @given(claims())
 def test_a_plan_sends_all_keys_and_clears_nothing_of_its_own_accord(claimed: Claimed) -> None:
     record, pending, obj = claimed.record, claimed.entry.pending, claimed.record.object

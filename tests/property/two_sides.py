@@ -155,9 +155,10 @@ class Marketo:
     def remove(self, obj: ObjectName, planned: Remove, role_key: str = "") -> None:
         """Delete; what is not there is a success. The roles of an opportunity or person go with it."""
         if obj in PEOPLE:
-            lead = planned.key["id"]
-            self.people.pop(str(lead), None)
-            self.roles = {key: role for key, role in self.roles.items() if role["leadId"] != lead}
+            named = {str(planned.key.get("id")), str(planned.key.get("externalPersonId"))}
+            gone = [each for each, person in self.people.items() if {each, person["externalPersonId"]} & named]
+            self.people = {each: person for each, person in self.people.items() if each not in gone}
+            self.roles = {key: role for key, role in self.roles.items() if str(role["leadId"]) not in gone}
         elif obj == "OpportunityContactRole":
             self.roles.pop(role_key, None)
         else:
