@@ -182,7 +182,8 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
 
 def _nothing_to_delete(entry: Entry, record: Record) -> bool:
     """Gone from Salesforce, and never was in Marketo."""
-    return entry.state == "open" and entry.pending.kind == "delete" and record.state != "synced" and record.marketo_id is None
+    never_there = record.state != "synced" and record.marketo_id is None and not entry.pending.doubt
+    return entry.state == "open" and entry.pending.kind == "delete" and never_there
 
 
 def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
@@ -197,7 +198,7 @@ def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> No
         if later is not None:
             record.content = ""  # what is sent is not what was read
     elif result.gone:
-        gone = Pending(kind="delete", first_commit_ms=entry.pending.first_commit_ms)
+        gone = Pending(kind="delete", first_commit_ms=entry.pending.first_commit_ms, doubt=entry.pending.doubt)
         entry.pending = merge(gone, later) if later is not None else gone
     else:
         entry.pending = merge(entry.pending, later) if later is not None else entry.pending

@@ -89,7 +89,7 @@ def merge(older: Pending, newer: Pending) -> Pending:
     first = min((ms for ms in (older.first_commit_ms, newer.first_commit_ms) if ms), default=0)
     doubt = older.doubt | newer.doubt
     if newer.kind == "delete":
-        return Pending(kind="delete", first_commit_ms=first)
+        return Pending(kind="delete", first_commit_ms=first, doubt=doubt)
     if older.kind == "delete":
         read = newer.read or ("" if newer.whole else "changed after it was deleted")
         return replace(newer, read=read, first_commit_ms=first, doubt=doubt)

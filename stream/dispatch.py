@@ -163,7 +163,7 @@ class Dispatch:
         return Batch(
             (lambda records: self.marketo.sync(target, records))
             if operation == "upsert"
-            else (lambda keys: self.marketo.delete(target, keys)),
+            else (lambda keys: self.people_calls.delete(keys) if target == "leads" else self.marketo.delete(target, keys)),
             operation,
             self.max_attempts,
             others_pass=self.proof,

@@ -153,7 +153,7 @@ class Resolver:
 
     async def _by_external_id(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
         wanted = [item.claimed.record.record_id for item in items]
-        found = _group(await self._by_external_ids(wanted), "externalPersonId")
+        found = _group(await self.by_external_ids(wanted), "externalPersonId")
         rest: list[Item] = []
         for item in items:
             candidates = found.get(item.claimed.record.record_id.lower(), [])
@@ -165,7 +165,7 @@ class Resolver:
                 resolution.refused.append((item, _several(candidates, "externalPersonId")))
         return rest
 
-    async def _by_external_ids(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
+    async def by_external_ids(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
         """The people who carry these ids; none where Marketo does not search by them (then emails must do)."""
         try:
             return await self.marketo.find("leads", "externalPersonId", wanted, FIELDS) if wanted else []
@@ -184,7 +184,7 @@ class Resolver:
         known = await self.store.records([("Lead", lead) for lead in leads.values()])
         by_lead = {key[1]: record.marketo_id for key, record in known.items() if record.marketo_id}
         asked = [lead for lead in leads.values() if lead not in by_lead]
-        for row in await self._by_external_ids(asked):
+        for row in await self.by_external_ids(asked):
             by_lead.setdefault(str(row.get("externalPersonId") or ""), str(row["id"]))
         rest: list[Item] = []
         for item in items:

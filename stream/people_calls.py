@@ -61,6 +61,7 @@ class PeopleCalls:
             return await self._unresolved(items, error, held, settled, replan, now_ms=now_ms)
         settled.follow_ups += resolution.follow_ups
         self._without_calls(resolution, settled, now_ms)
+        await self._carried(resolution, held, settled, now_ms)
         for item, filled in resolution.takeovers:
             _take_over(item, filled, replan)
         updates = self._free(resolution, held, settled, now_ms)
@@ -107,7 +108,16 @@ class PeopleCalls:
             settled.add(Retry(item.entry_id, item.claimed.entry.key, now_ms, read=why, forget_marketo_id=True))
             log.info("person_parted", object=item.claimed.record.object, id=item.claimed.record.record_id)
         settled.left += resolution.left
+
+    async def _carried(self, resolution: Resolution, held: set[str], settled: Settled, now_ms: int) -> None:
+        """Records whose fields another one sends are done, unless that one is about to go, or gone."""
+        living = await self.store.sharers([marketo_id for _, marketo_id, _ in resolution.carried]) if resolution.carried else {}
         for item, marketo_id, carrier in resolution.carried:
+            key = f"id:{marketo_id}"
+            free = key in held or self.exclusion.extend(held, key)
+            if not free or all(other.key != carrier for other in living.get(marketo_id, [])):
+                settled.add(back(item, now_ms + DEFER_MS, cause="who carries the same Marketo person is under way"))
+                continue
             if item.claimed.entry.pending.doubt and isinstance(item.plan, Upsert):
                 filled = item.plan.filled | item.plan.emptied
                 why = "another record of its Marketo person perhaps filled fields that it lacks"
@@ -125,6 +135,16 @@ class PeopleCalls:
             else:
                 settled.add(back(item, now_ms + DEFER_MS, cause="another change of the same Marketo person is under way"))
         return free
+
+    async def delete(self, keys: Sequence[Mapping[str, Any]]) -> list[RecordResult]:
+        """Delete people by their Marketo ids. Where only a Salesforce id is named, that is looked up."""
+        asked = [str(key["externalPersonId"]) for key in keys if "id" not in key]
+        rows = await self.resolver.by_external_ids(asked)
+        known = {str(row["externalPersonId"]).lower(): row["id"] for row in rows if row.get("externalPersonId") and "id" in row}
+        ids = [key["id"] if "id" in key else known.get(str(key["externalPersonId"]).lower()) for key in keys]
+        sent = [{"id": marketo_id} for marketo_id in ids if marketo_id is not None]
+        results = iter(await self.marketo.delete("leads", sent) if sent else [])
+        return [RecordResult("deleted") if marketo_id is None else next(results) for marketo_id in ids]
 
     async def _create(self, resolution: Resolution) -> list[Verdict]:
         """Create, fewer at a time after Marketo took too long over it."""

@@ -132,11 +132,11 @@ def _removal(claimed: Claimed, rules: Rules) -> Plan:
         return Done("synced" if record.in_marketo else "deleted", "sales persons are never deleted")
     if rules.deletes[record.object] == "keep":
         return _kept(record, rules)
-    if record.object in PEOPLE:
-        return Remove({"id": int(record.marketo_id)}) if record.marketo_id else Done("deleted", "never was in Marketo")
+    if record.object in PEOPLE and (record.marketo_id or claimed.entry.pending.doubt):
+        return Remove({"id": int(record.marketo_id)} if record.marketo_id else {"externalPersonId": record.record_id})
     if record.object == "OpportunityContactRole":
         return Remove(role_key(record.sent_key)) if record.sent_key else Done("deleted", "never was in Marketo")
-    if record.state not in {"synced", "deleted"}:
+    if record.object in PEOPLE or (record.state not in {"synced", "deleted"} and not claimed.entry.pending.doubt):
         return Done("deleted", "never was in Marketo")
     return Remove({EXTERNAL_ID[record.object]: record.record_id})
 
