@@ -37,7 +37,11 @@ def init(path: Path | None, config: Path | None, *, force: bool) -> None:
         if force:
             beside = where.with_name(f".{where.name}.{os.getpid()}.new")
             _write(beside)
-            beside.replace(where)
+            try:
+                beside.replace(where)
+            except OSError:
+                beside.unlink()
+                raise
         else:
             _write(where)
     except FileExistsError as error:

@@ -1,0 +1,54 @@
+"""Every command explains itself: what it does, its options, exit codes, an example; and speaks of nothing that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from stream.cli.main import cli
+
+LATER = ("why", "plan", "audit", "forget", "backfill", "pause", "resume", "backup")
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command that does something."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+ALL = sorted(commands(cli))
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    assert {" ".join(path) for path in ALL} == {
+        *("run", "demo", "sandbox", "init", "status", "doctor"),
+        *("dead list", "dead show", "dead retry", "dead drop", "replay show", "replay set"),
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path[0] not in {"demo", "sandbox"}], ids=" ".join)
+def test_the_help_is_complete(path: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(cli, [*path, "--help"])
+    assert said.exit_code == 0
+    for part in ("Usage: ", "--config PATH", "Exit codes:", "Example", f"msi-stream {' '.join(path)}"):
+        assert part in said.output, said.output
+    assert not [name for name in LATER if f"msi-stream {name}" in said.output]
+
+
+@pytest.mark.parametrize("name", ["status", "doctor", "dead list", "replay show"])
+def test_what_prints_a_table_prints_json_too(name: str) -> None:
+    assert "--json" in CliRunner().invoke(cli, [*name.split(), "--help"]).output
+
+
+def test_the_first_screen_lists_every_command_and_code() -> None:
+    said = CliRunner().invoke(cli, ["--help"])
+    assert all(name in said.output for name in cli.commands)
+    assert not [name for name in LATER if f"\n  {name} " in said.output]
+    for code in ("0  all well", "1  degraded", "2  usage", "3  another daemon"):
+        assert code in said.output

@@ -1,0 +1,226 @@
+"""`status`: the four states and their reasons, from heartbeats as the daemon leaves them, and beside a real one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.model import Change, Replay
+from store.store import Store
+from stream.clock import SystemClock
+from stream.config import load
+from stream.heartbeat import LastHour
+from stream.status import Status, status
+from tests.cli.shell import ask, config_file, here_and_now
+from tests.flow.scenes import company
+from tests.flow.world import world
+
+NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC, 09:13:20 in Chicago
+HOUR = 3600.0
+KEYS = {
+    *("state", "reasons", "freshness_seconds", "hours_to_loss", "backlog", "blocked", "dead", "replay_ids"),
+    *("coverage", "calls", "people"),
+}
+BEAT: Mapping[str, Any] = {
+    "at": NOW - 1,
+    "pid": 17,
+    "stopped": False,
+    "stream": {"state": "connected", "error": "", "heard_at": NOW - 2},
+    "pending": 0,
+    "paused": None,
+    "errors": {"deliver": "", "reading": "", "reconcile": "", "scores": ""},
+    "freshness": {"p50": 1.5, "p99": 4.25},
+    "calls": {
+        "marketo": {"used": 100, "budget": 45000, "day": "2026-09-21", "last_hour": 20},
+        "salesforce": {"used": 30, "budget": 10000, "day": "2026-09-21", "last_hour": 10},
+        "score_writes": {"used": 0, "budget": 10000, "day": "2026-09-21", "last_hour": 0},
+    },
+}
+
+
+async def judged(folder: Path, beat: Mapping[str, Any] | None, *, held: bool = True, now: float = NOW) -> Status:
+    """What status makes of this heartbeat."""
+    store = await Store.open(folder / "store.db")
+    try:
+        if beat is not None:
+            await store.put_note("heartbeat", beat)
+        if not held:
+            await store.close()
+        return await status(load(config_file(folder), {}).settings, now)
+    finally:
+        if held:
+            await store.close()
+
+
+def beat_with(**changes: Any) -> dict[str, Any]:
+    """A healthy heartbeat with something else in it; `errors__scores` for errors.scores."""
+    beat = deepcopy(dict(BEAT))
+    for name, value in changes.items():
+        *path, last = name.split("__")
+        place = beat
+        for part in path:
+            place = place[part]
+        place[last] = value
+    return beat
+
+
+async def test_all_well(tmp_path: Path) -> None:
+    found = await judged(tmp_path, BEAT)
+    assert (found.state, found.reasons) == ("ok", [])
+    told = found.as_json()
+    assert told.keys() >= KEYS
+    assert told["freshness_seconds"] == {"p50": 1.5, "p99": 4.25, "oldest": None}
+    assert told["hours_to_loss"] == 72.0
+    assert told["coverage"] == {}
+    marketo = told["calls"]["marketo"]
+    assert (marketo["used"], marketo["budget"]) == (100, 45000)
+    assert marketo["forecast"] == 100 + round(20 * (24 - 9.2222))
+
+
+PAUSED = {"code": "603", "cause": "Marketo denies access", "cure": "Give the role permission."}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"stream__state": "lost", "stream__error": "cannot connect to here:443"}, "failing", "cannot connect to here:443"),
+        ({"paused": PAUSED}, "failing", "Marketo denies access (603). Give the role permission."),
+        ({"errors__deliver": "cannot describe"}, "failing", "nothing goes to Marketo: cannot describe"),
+        ({"stream__heard_at": NOW - 50 * HOUR}, "failing", "in 22 hours Salesforce begins to forget"),
+        ({"stream__heard_at": NOW - 80 * HOUR}, "failing", "has begun to forget"),
+        ({"stream__state": "starting"}, "degraded", "not connected yet"),
+        ({"paused": {**PAUSED, "code": "606"}}, "degraded", "wait a moment"),
+        ({"errors__scores": "refused"}, "degraded", "bringing scores back does not work: refused"),
+        ({"errors__reading": "refused"}, "degraded", "reading records from Salesforce does not work"),
+        ({"errors__reconcile": "refused"}, "degraded", "polling Salesforce does not work"),
+        ({"calls__marketo__last_hour": 4000}, "degraded", "the budget of 45000 will be used up"),
+        ({"at": NOW - 40}, "stopped", "said nothing for 40 seconds"),
+        ({"stopped": True}, "stopped", "it is just starting, or it hangs"),
+    ],
+)
+async def test_what_is_wrong_is_said(tmp_path: Path, changes: dict[str, Any], state: str, words: str) -> None:
+    found = await judged(tmp_path, beat_with(**changes))
+    assert found.state == state
+    assert len(found.reasons) == 1
+    assert words in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("beat", "words"),
+    [
+        (None, "the daemon is stopped"),
+        (beat_with(stopped=True, at=NOW - 7200), "was stopped 2 hours ago"),
+        (beat_with(at=NOW - 300), "ended without stopping in good order 5 minutes ago"),
+    ],
+)
+async def test_a_stopped_daemon_is_told_from_its_last_heartbeat(
+    tmp_path: Path, beat: Mapping[str, Any] | None, words: str
+) -> None:
+    found = await judged(tmp_path, beat, held=False)
+    assert found.state == "stopped"
+    assert words in found.reasons[0]
+    assert found.facts["freshness_seconds"]["p50"] is None
+
+
+async def test_a_stopped_daemon_still_tells_what_will_be_lost(tmp_path: Path) -> None:
+    found = await judged(tmp_path, beat_with(stopped=True), held=False, now=NOW + 60 * HOUR)
+    assert found.facts["hours_to_loss"] == 12.0
+    assert any("12 hours" in reason for reason in found.reasons)
+    assert found.facts["calls"]["marketo"] == {"used": 0, "budget": 45000, "forecast": 0}
+
+
+async def test_the_last_hour_counts_across_the_reset_of_the_day() -> None:
+    hour = LastHour()
+    assert hour.count(500, 0.0) == 0
+    assert hour.count(560, 1800.0) == 60
+    assert hour.count(5, 2000.0) == 65
+    assert hour.count(5, 5500.0) == 5
+    assert hour.count(5, 6000.0) == 0
+
+
+async def test_what_waits_names_what_it_waits_for_and_for_how_long(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "store.db")
+    try:
+        account, contact = "0015g00000000A1AAA", "0035g00000000C1AAA"
+        commit_ms = int((NOW - 90) * 1000)
+        change = Change(
+            "Contact", contact, fields={"LastName": "Lee"}, whole=True, refs={"account": account}, commit_ms=commit_ms
+        )
+        await store.take([change], Replay("/data/ChangeEvents", 9, commit_ms, commit_ms), int(NOW * 1000))
+        await store.put_note("heartbeat", BEAT)
+        found = await status(load(config_file(tmp_path), {}).settings, NOW)
+    finally:
+        await store.close()
+    assert found.state == "ok"
+    assert found.facts["backlog"] == {"Account": 1, "Contact": 1}
+    assert found.facts["freshness_seconds"]["oldest"] == 90.0
+    assert found.facts["replay_ids"] == {"/data/ChangeEvents": 9}
+    assert found.facts["blocked"] == [
+        {
+            "object": "Contact",
+            "entries": 1,
+            "waits_for": {"object": "Account", "id": account},
+            "why": "it waits to be read from Salesforce",
+        }
+    ]
+
+
+def test_before_the_first_start_it_is_stopped_and_nothing_is_made(tmp_path: Path) -> None:
+    said = here_and_now("status", "--json", "--config", str(config_file(tmp_path)))
+    assert said.code == 1
+    assert said.json()["state"] == "stopped"
+    assert "never run" in said.json()["reasons"][0]
+    assert said.json().keys() >= KEYS
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+
+
+async def test_looking_never_keeps_a_daemon_from_starting(tmp_path: Path) -> None:
+    settings = load(config_file(tmp_path), {}).settings
+    await (await Store.open(settings.store.path)).close()
+
+    async def look() -> None:
+        while True:
+            await status(settings, SystemClock().now())
+
+    async with asyncio.timeout(30):
+        looks = [asyncio.create_task(look()) for _ in range(4)]
+        for _ in range(100):
+            await (await Store.open(settings.store.path)).close()
+        for each in looks:
+            each.cancel()
+            with suppress(asyncio.CancelledError):
+                await each
+
+
+async def test_beside_a_running_daemon_and_after_it(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        account, _ = company(here)
+        here.instance.refuse("company", account, "1006", "Field 'company' not found", times=None)
+        await here.start()
+        await here.until_dead()
+        assert here.store is not None
+        while (await here.store.note("heartbeat"))["stream"]["state"] != "connected":
+            await here.clock.sleep(0.05)
+        said = await ask(here, "status", "--json")
+        assert said.code == 1
+        told = said.json()
+        assert told["state"] == "degraded"
+        assert told["reasons"] == ["1 dead letter: see `msi-stream dead list`"]
+        assert told["dead"] == 1
+        (blocked,) = told["blocked"]
+        assert blocked["waits_for"] == {"object": "Account", "id": account}
+        assert "dead letter (1006)" in blocked["why"]
+        shown = await ask(here, "status")
+        assert "degraded" in shown.out
+        assert account in shown.out
+        await here.stop()
+        told = (await ask(here, "status", "--json")).json()
+        assert told["state"] == "stopped"
+        assert "was stopped" in told["reasons"][0]
+        assert told["people"]["synced"] == 0
