@@ -1,0 +1,88 @@
+"""`run`: how it ends. What a loop died of is a line in the log with what to do; a signal is no failure."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+import stream.cli.run as command
+from store.errors import StoreBlocked, StoreBusy, StoreUnusable
+from stream.errors import AuthRefused
+from tests.cli.shell import Said, config_file, here_and_now
+
+
+def ended_by(monkeypatch: pytest.MonkeyPatch, folder: Path, error: BaseException | None, **more: Any) -> tuple[Said, list[Any]]:
+    """What `run` says where the daemon ends so, and its log lines."""
+
+    async def daemon(_: object) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(command, "run_daemon", daemon)
+    said = here_and_now("run", "--config", str(config_file(folder, **more)))
+    return said, [orjson.loads(line) for line in said.out.splitlines()]
+
+
+def test_a_good_end_is_0_and_settings_without_effect_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said, lines = ended_by(monkeypatch, tmp_path, None, reconcile__bulk_above=5)
+    assert (said.code, said.err) == (0, "")
+    assert [line["event"] for line in lines] == ["config_warning"]
+    assert "reconcile.bulk_above does nothing yet" in lines[0]["warning"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreBlocked("the disk is full", hint="free some space"), 1),
+        (StoreUnusable("cannot write", hint="make it writable"), 1),
+        (AuthRefused("refused", hint="look at the app"), 1),
+        (StoreBusy("another one", hint="stop it"), 3),
+    ],
+)
+def test_what_a_loop_died_of_is_a_line_with_its_hint(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Any, code: int
+) -> None:
+    nested = BaseExceptionGroup("loops", [BaseExceptionGroup("deliver", [error])])
+    said, (line,) = ended_by(monkeypatch, tmp_path, nested)
+    assert (said.code, said.err) == (code, "")
+    assert (line["event"], line["level"]) == ("daemon_failed", "error")
+    assert (line["error"], line["hint"]) == (error.message, error.hint)
+    assert "trace" not in line
+
+
+def test_every_cause_has_its_line_and_an_unexpected_one_its_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    group = ExceptionGroup("loops", [KeyError("odd"), StoreBlocked("the disk is full", hint="free some space")])
+    said, lines = ended_by(monkeypatch, tmp_path, group)
+    assert said.code == 1
+    assert [line["error"] for line in lines] == ["unexpected KeyError", "the disk is full"]
+    assert "KeyError: 'odd'" in lines[0]["trace"]
+    assert "report" in lines[0]["hint"]
+
+
+@pytest.mark.parametrize(("error", "code"), [(StoreBlocked("the disk is full"), 1), (StoreUnusable("no directory"), 2)])
+def test_a_store_that_cannot_be_opened_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: StoreUnusable, code: int
+) -> None:
+    said, lines = ended_by(monkeypatch, tmp_path, error)
+    assert said.code == code
+    assert error.message in said.message
+    assert lines == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_daemon_listens_is_a_good_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
+) -> None:
+    async def daemon(_: object) -> None:
+        signal.raise_signal(number)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(command, "run_daemon", daemon)
+    said = here_and_now("run", "--config", str(config_file(tmp_path)))
+    assert (said.code, said.err) == (0, "")
+    assert orjson.loads(said.out)["event"] == "daemon_stopped"
