@@ -267,6 +267,8 @@ def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
     key = orjson.dumps([opportunity.record_id, int(contact.marketo_id), name]).decode()
     fields = {**role_key(key), **{k: v for k, v in draft.fields.items() if k != "role"}}
     stale = record.sent_key if record.sent_key and record.sent_key != key else ""
+    if stale and not claimed.entry.pending.whole:
+        return Reread("its key in Marketo is another now: it is made anew there, whole")
     return Upsert(fields, frozenset(draft.filled), frozenset(draft.emptied), key=key, stale_key=stale)
 
 

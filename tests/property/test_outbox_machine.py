@@ -288,7 +288,8 @@ class OutboxMachine(RuleBasedStateMachine):
         # The same relation may stand in another record's entry: a role is looked at when its contact and opportunity rest.
         for key in self.salesforce.records:
             if key not in at_work and not (set(self.salesforce.parents(key)) & at_work):
-                assert differences(self.salesforce, self.marketo, key) == []
+                found = differences(self.salesforce, self.marketo, key)
+                assert found == [], found
 
     def teardown(self) -> None:
         """Let everything come to rest, and compare."""
@@ -312,7 +313,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 break
         assert self._keys_at_work() == set(), "something is never done"
         found = [text for key in self.salesforce.records for text in differences(self.salesforce, self.marketo, key)]
-        assert found == []
+        assert found == [], found
 
     def _turn(self) -> bool:
         """One turn of all loops with everything accepted; False where nothing was left to do."""

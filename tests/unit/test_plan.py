@@ -168,10 +168,21 @@ def test_a_roles_name_is_no_longer_than_marketo_takes() -> None:
 
 def test_a_role_that_changes_its_name_leaves_the_old_one_to_be_deleted() -> None:
     sent = orjson.dumps([OPPORTUNITY, 88, "Decider"]).decode()
-    renamed = claim("OpportunityContactRole", {"Role": "Buyer"}, whole=False, parents=ROLE_PARENTS, state="synced", sent_key=sent)
+    renamed = claim("OpportunityContactRole", {"Role": "Buyer"}, parents=ROLE_PARENTS, state="synced", sent_key=sent)
     assert upsert(renamed).stale_key == sent
     kept = claim("OpportunityContactRole", {"IsPrimary": True}, whole=False, parents=ROLE_PARENTS, state="synced", sent_key=sent)
     assert (upsert(kept).fields["role"], upsert(kept).stale_key) == ("Decider", "")
+
+
+def test_a_role_whose_key_is_another_now_is_sent_whole() -> None:
+    """It is a new role to Marketo: what did not change has to be in it too."""
+    sent = orjson.dumps([OPPORTUNITY, 88, "Decider"]).decode()
+    renamed = claim("OpportunityContactRole", {"Role": "Buyer"}, whole=False, parents=ROLE_PARENTS, state="synced", sent_key=sent)
+    assert isinstance(planned(renamed), Reread)
+    moved = claim(
+        "OpportunityContactRole", {}, whole=False, parents=ROLE_PARENTS, state="synced", sent_key=sent.replace("88", "87")
+    )
+    assert isinstance(planned(moved), Reread)
 
 
 def test_a_role_is_nothing_without_its_opportunity_or_person() -> None:
