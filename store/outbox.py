@@ -39,6 +39,8 @@ from store.model import (
 from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
 
+CROSSING_MS = 300  # how long what would cross a delete on its way is held back
+
 
 async def claim(tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int) -> list[Claimed]:
     """Take up to `most` ready entries, oldest first, or none while the batch is neither full nor old enough."""
@@ -57,13 +59,14 @@ async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: in
     return [entry_of(row) for row in rows]
 
 
-async def _take(tx: Transaction, entries: Sequence[Entry], now_ms: int) -> list[Claimed]:
+async def _take(tx: Transaction, entries: list[Entry], now_ms: int) -> list[Claimed]:
     known = await waits.records(tx, [entry.key for entry in entries])
     parents = await waits.records(tx, {key for record in known.values() for key in waits.parents_of(record)})
     early = [entry for entry in entries if entry.pending.kind == "upsert" and _lacks_parent(known[entry.key], parents)]
     if early:
         await waits.work_out(tx, early, known, now_ms)
         entries = [entry for entry in entries if entry not in early]
+    entries = await _apart(tx, entries, known, now_ms)
     await tx.run("take", list_json(entry.entry_id for entry in entries))
     users = [entry.record_id for entry in entries if entry.object == "User"]
     referenced = {row[0] for row in await tx.rows("referenced", list_json(users))} if users else set()
@@ -72,6 +75,21 @@ async def _take(tx: Transaction, entries: Sequence[Entry], now_ms: int) -> list[
         for entry in entries
         for record in [known[entry.key]]
     ]
+
+
+async def _apart(tx: Transaction, entries: list[Entry], known: dict[Key, Record], now_ms: int) -> list[Entry]:
+    """Without those that would be under way together with the delete of a parent, or with what names them as its parent."""
+    deletes = [entry.record_id for entry in entries if entry.pending.kind == "delete"]
+    going = {(row["object"], row["record_id"]) for row in await tx.rows("deletes_in_flight")}
+    named = {row["record_id"] for row in await tx.rows("parents_in_flight", list_json(deletes))} if deletes else set()
+    crossing = [
+        entry
+        for entry in entries
+        if entry.record_id in named or (entry.pending.kind == "upsert" and going.intersection(waits.parents_of(known[entry.key])))
+    ]
+    if crossing:
+        await tx.run("postpone", list_json(entry.entry_id for entry in crossing), now_ms + CROSSING_MS)
+    return [entry for entry in entries if entry not in crossing]
 
 
 def _lacks_parent(record: Record, parents: dict[Key, Record]) -> bool:

@@ -111,6 +111,21 @@ SELECT min(due_ms) AS due_ms FROM (
 -- Entries go out: in flight. ?1 is a JSON array of entry numbers.
 UPDATE entry SET state = 'in_flight', tries = tries + 1 WHERE entry_id IN (SELECT value FROM json_each(?1));
 
+-- deletes_in_flight --
+-- The records whose deletes are in flight.
+SELECT object, record_id FROM entry WHERE state = 'in_flight' AND kind = 'delete';
+
+-- parents_in_flight --
+-- Which of the given records an upsert in flight names as its parent; ?1 is a JSON array of record ids.
+SELECT DISTINCT k.value AS record_id FROM entry e
+CROSS JOIN record r ON r.object = e.object AND r.record_id = e.record_id
+CROSS JOIN json_each(?1) k ON k.value IN (r.account, r.opportunity, r.contact)
+WHERE e.state = 'in_flight' AND e.kind = 'upsert';
+
+-- postpone --
+-- Let entries become due later. ?1 is a JSON array of entry numbers, ?2 the time.
+UPDATE entry SET due_ms = ?2 WHERE entry_id IN (SELECT value FROM json_each(?1));
+
 -- in_flight --
 -- What was in flight when an earlier run ended.
 SELECT * FROM entry WHERE state = 'in_flight';

@@ -27,7 +27,7 @@ from store.model import (
     Reread,
     Unreadable,
 )
-from store.rows import list_json, record_of
+from store.rows import keys_json, list_json, record_of
 from store.scores import Person, ScoreRow
 from store.writer import Transaction, Work, Writer
 
@@ -222,6 +222,11 @@ class Store:
         for record in map(record_of, rows):
             found.setdefault(record.marketo_id or "", []).append(record)
         return found
+
+    async def at_work(self, keys: Sequence[Key]) -> set[Key]:
+        """Those of the records that have an entry which is open or in flight."""
+        rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
+        return {(row["object"], row["record_id"]) for row in rows if row["state"] != "dead"}
 
     async def intend_keys(self, keys: Mapping[str, str]) -> None:
         """Contact roles are about to be sent under these keys: role id → key."""

@@ -87,7 +87,8 @@ class Resolution:
     """Where the items of one round go. `carried` are shared people whose fields another record, which is named, sends.
 
     `takeovers` name the Marketo fields that were filled for the other records of an item's person. `parted` share theirs no
-    more, since their email is another now; `left` are those whose person went with such an email.
+    more, since their email is another now; `left` are those whose person went with such an email. `origins` name the leads (by
+    the entry's number) that contacts without a person were converted from.
     """
 
     update: list[Item] = field(default_factory=list)
@@ -100,6 +101,7 @@ class Resolution:
     takeovers: list[tuple[Item, frozenset[str]]] = field(default_factory=list)
     parted: list[Item] = field(default_factory=list)
     left: list[Key] = field(default_factory=list)
+    origins: dict[int, str] = field(default_factory=dict)
 
 
 def person_object(record_id: str) -> ObjectName | None:
@@ -144,7 +146,7 @@ class Resolver:
         ids = {item.entry_id: item.claimed.record.marketo_id for item in items}
         unknown = [item for item in items if ids[item.entry_id] is None]
         unknown = await self._by_external_id(unknown, ids, resolution)
-        unknown = await self._by_conversion(unknown, ids)
+        unknown = await self._by_conversion(unknown, ids, resolution)
         unknown = await self._by_email(unknown, ids, resolution)
         resolution.create += unknown
         found = [(item, marketo_id) for item in items if (marketo_id := ids[item.entry_id]) is not None]
@@ -175,7 +177,7 @@ class Resolver:
             log.warning("external_id_not_searchable", code=error.code)
             return []
 
-    async def _by_conversion(self, items: list[Item], ids: dict[int, str | None]) -> list[Item]:
+    async def _by_conversion(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
         """A contact that a lead was converted into takes over the lead's person."""
         contacts = [item.claimed.record.record_id for item in items if item.claimed.record.object == "Contact"]
         leads = await self.salesforce.converted_from(contacts) if contacts else {}
@@ -188,9 +190,12 @@ class Resolver:
             by_lead.setdefault(str(row.get("externalPersonId") or ""), str(row["id"]))
         rest: list[Item] = []
         for item in items:
-            marketo_id = by_lead.get(leads.get(item.claimed.record.record_id, ""))
+            lead = leads.get(item.claimed.record.record_id, "")
+            marketo_id = by_lead.get(lead)
             if marketo_id is None:
                 rest.append(item)
+                if lead:
+                    resolution.origins[item.entry_id] = lead
             else:
                 ids[item.entry_id] = marketo_id
         return rest

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from store.model import Ack, Claimed, Dead, HandOver, Retry
+from store.model import Ack, Claimed, Dead, HandOver, Key, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict
@@ -66,6 +66,7 @@ class PeopleCalls:
             _take_over(item, filled, replan)
         updates = self._free(resolution, held, settled, now_ms)
         verdicts = await self._batch(self._update(), creates=False).send(updates) if updates else []
+        resolution.create = await self._without_origin(resolution, held, settled, now_ms)
         return verdicts + await self._create(resolution)
 
     async def _refresh(self, items: Sequence[Item]) -> None:
@@ -145,6 +146,22 @@ class PeopleCalls:
         sent = [{"id": marketo_id} for marketo_id in ids if marketo_id is not None]
         results = iter(await self.marketo.delete("leads", sent) if sent else [])
         return [RecordResult("deleted") if marketo_id is None else next(results) for marketo_id in ids]
+
+    async def _without_origin(self, resolution: Resolution, held: set[str], settled: Settled, now_ms: int) -> list[Item]:
+        """Who may be created: not a contact whose lead, which it was converted from, may just be creating its person."""
+        leads: dict[int, Key] = {entry_id: ("Lead", lead) for entry_id, lead in resolution.origins.items()}
+        free = {key for key in leads.values() if f"ext:{key[1]}" in held or self.exclusion.extend(held, f"ext:{key[1]}")}
+        known = await self.store.records(list(leads.values())) if leads else {}
+        busy = await self.store.at_work(list(leads.values())) if leads else set()
+        kept: list[Item] = []
+        for item in resolution.create:
+            lead = leads.get(item.entry_id)
+            record = known.get(lead) if lead else None
+            if lead and (lead not in free or (record is not None and (record.marketo_id or lead in busy))):
+                settled.add(back(item, now_ms + DEFER_MS, cause="the lead it was converted from is under way"))
+            else:
+                kept.append(item)
+        return kept
 
     async def _create(self, resolution: Resolution) -> list[Verdict]:
         """Create, fewer at a time after Marketo took too long over it."""

@@ -320,3 +320,18 @@ async def test_the_external_id_cannot_be_changed_once_it_is_set(tmp_path: Path) 
         (letter,) = await here.until_dead()
         assert (letter.id, letter.code) == (made.contact_id, "1003")
         assert "externalPersonId" in letter.cause
+
+
+async def test_a_lead_converted_while_it_is_being_created_leaves_one_person(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet()
+        slow = here.marketo.faults.add(Fault("delay", path=SYNC, body_matches="externalPersonId.*00Q", times=1, seconds=1.0))
+        lead = here.org.create("Lead", {"LastName": "Swift", "Company": "C"})
+        await here.until(lambda: slow.hits)
+        made = here.org.convert_lead(lead, account_id=account)
+        await here.until_quiet()
+        assert here.lead_of(made.contact_id)
+        assert not here.instance.leads_of(lead)
+        assert created(here) == 2
