@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -184,18 +183,18 @@ async def test_looking_never_keeps_a_daemon_from_starting(tmp_path: Path) -> Non
     settings = load(config_file(tmp_path), {}).settings
     await (await Store.open(settings.store.path)).close()
 
+    done = asyncio.Event()
+
     async def look() -> None:
-        while True:
+        while not done.is_set():
             await status(settings, SystemClock().now())
 
     async with asyncio.timeout(30):
-        looks = [asyncio.create_task(look()) for _ in range(4)]
+        looks = asyncio.gather(*(look() for _ in range(4)))
         for _ in range(100):
             await (await Store.open(settings.store.path)).close()
-        for each in looks:
-            each.cancel()
-            with suppress(asyncio.CancelledError):
-                await each
+        done.set()
+        await looks
 
 
 async def test_beside_a_running_daemon_and_after_it(tmp_path: Path) -> None:
