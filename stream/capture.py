@@ -70,11 +70,14 @@ class Capture:
         failures = 0
         while True:
             began = self.clock.monotonic()
+            replay_from = ALL_RETAINED
             try:
-                await self._attempt(await self._replay_from())
-            except ReplayRefused as error:
-                await self._start_over(error)
+                replay_from = await self._replay_from()
+                await self._attempt(replay_from)
             except StreamError as error:
+                if isinstance(error, ReplayRefused) and replay_from != ALL_RETAINED:
+                    await self._start_over(error)
+                    continue
                 failures = 1 if self.clock.monotonic() - began > STEADY_SECONDS else failures + 1
                 wait_seconds = self.backoff.wait_seconds(failures)
                 self._lost(error, wait_seconds)

@@ -162,7 +162,7 @@ class Deliver:
     def _note_pause(self, settled: Settled) -> None:
         if settled.pause is not None:
             self._pause(settled.pause)
-        elif settled.accepted and self.pause:
+        elif (settled.accepted or settled.answered) and self.pause:
             log.info("deliver_resumed", after_seconds=round(self.clock.monotonic() - self.pause.since, 1), code=self.pause.code)
             self.pause = Pause()
 

@@ -19,7 +19,10 @@ from stream.retry import Backoff
 
 @dataclass(slots=True)
 class Settled:
-    """What became of a batch, as far as it is not written down yet. `pause`: why nothing more should be sent for now, if so."""
+    """What became of a batch, as far as it is not written down yet. `pause`: why nothing more should be sent for now, if so.
+
+    `answered`: Marketo judged a record for itself, so it is at work again, whatever it said.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     follow_ups: list[Change] = field(default_factory=list)
@@ -27,6 +30,7 @@ class Settled:
     left: list[Key] = field(default_factory=list)
     pause: Judgement | None = None
     accepted: int = 0
+    answered: bool = False
     commits_ms: list[int] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
 
@@ -56,6 +60,7 @@ def settle(verdicts: Sequence[Verdict], settled: Settled, waits: Waits, now_ms: 
         elif verdict.outcome is not None:
             if stops_flow(verdict.outcome):
                 settled.pause = verdict.outcome
+            settled.answered |= verdict.outcome.counted
             settled.add(_refused(verdict, verdict.outcome, waits, now_ms))
 
 

@@ -352,3 +352,19 @@ async def test_rest_fails_while_the_stream_works(tmp_path: Path) -> None:
         await here.until_quiet()
         assert opportunity in here.instance.opportunities
         assert not await here.dead()
+
+
+async def test_even_everything_retained_is_refused_and_the_daemon_waits_between_attempts(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        company(here)
+        error = "400::The replayId {-2} you provided was invalid.  Please provide a valid ID"
+        answer = [
+            {"channel": "/meta/subscribe", "successful": False, "id": "3", "error": error, "subscription": "/data/ChangeEvents"}
+        ]
+        fault = Fault("rewrite", path="/cometd", body_matches="/meta/subscribe", times=3, body=answer)
+        here.salesforce.faults.add(fault)
+        await here.start()
+        await here.until_quiet()
+        assert fault.hits == 3
+        assert not here.events("replay_id_refused")
+        assert here.events("stream_lost")

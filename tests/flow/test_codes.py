@@ -396,3 +396,16 @@ async def test_new_people_go_into_the_partition_that_is_set(tmp_path: Path) -> N
         here.org.update("Lead", lead, {"Title": "X"})
         await here.until_quiet()
         assert not await here.dead()
+
+
+async def test_a_pause_is_over_when_marketo_judges_records_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet()
+        answered(here, "1018", 1)
+        here.instance.refuse("company", account, "1003", times=None)
+        here.org.update("Account", account, {"Phone": "2"})
+        await here.until_dead()
+        await here.until(lambda: here.events("deliver_resumed"))
+        assert not here.running.deliver.pause
