@@ -141,10 +141,8 @@ def _answer(fault: Fault) -> web.Response:
 
 async def _truncate(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     whole = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b"{}"
-    torn = web.StreamResponse(
-        status=response.status,
-        headers={"Content-Length": str(len(whole)), "Content-Type": "application/json"},
-    )
+    torn = web.StreamResponse(status=response.status, headers=response.headers)
+    torn.headers["Content-Length"] = str(len(whole))
     await torn.prepare(request)
     await torn.write(whole[: len(whole) // 2])
     return cut(request)

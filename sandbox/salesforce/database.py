@@ -48,6 +48,7 @@ class Database:
         self.row_faults = RowFaults()
         self.api_calls = Quota(now, limit=100_000)
         self.delivered_events = Quota(now, limit=None)
+        self.bulk_query_jobs = Quota(now, limit=10_000)
         self.on_update: list[Trigger] = []
         self.hidden_objects: set[str] = set()
         self._tables: dict[str, dict[str, Row]] = {name: {} for name in self.types}

@@ -29,6 +29,11 @@ class Path:
     parents: tuple[Field, ...]
     read: Callable[[Row], Any]
 
+    @property
+    def column(self) -> str:
+        """Its name as a column of its own: `Account.Name`."""
+        return ".".join([*(parent.relationship for parent in self.parents), self.field.name])
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -36,6 +41,16 @@ class Result:
 
     records: list[dict[str, Any]]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A query's rows as plain values, one for each selected column, in the order of selection (what a bulk job keeps)."""
+
+    obj: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[tuple[Value, ...]]
 
 
 def invalid_field(message: str) -> Refused:
@@ -46,6 +61,11 @@ def invalid_field(message: str) -> Refused:
 def run(org: Org, query: Query, *, with_deleted: bool, version: str) -> Result:
     """Run a query; raises `Refused` with INVALID_TYPE, INVALID_FIELD or MALFORMED_QUERY."""
     return _Select(org, query, version).run(with_deleted=with_deleted)
+
+
+def tabulate(org: Org, query: Query, *, with_deleted: bool) -> Table:
+    """Run a query that selects fields and no aggregates into a table; raises `Refused` as `run` does."""
+    return _Select(org, query, "").table(with_deleted=with_deleted)
 
 
 class _Select:
@@ -61,18 +81,30 @@ class _Select:
             raise Refused("INVALID_TYPE", message) from error
 
     def run(self, *, with_deleted: bool) -> Result:
-        where = self._compile(self._query.where) if self._query.where else None
-        orders = [(order, self._path(order.field)) for order in self._query.order]
         project = self._projection()
-        rows = [row for row in self._org.rows(self._obj, deleted=with_deleted) if where is None or where(row)]
-        if self._query.counts_only:
-            return Result([], len(rows))
-        if any(column.aggregate for column in self._query.columns):
-            return Result([self._aggregate(rows)], 1)
-        rows = self._sorted(rows, orders)[self._query.offset :]
-        if self._query.limit is not None:
-            rows = rows[: self._query.limit]
-        return Result([project(row) for row in rows], len(rows))
+        if not any(column.aggregate for column in self._query.columns):
+            rows = self._rows(with_deleted=with_deleted)
+            return Result([project(row) for row in rows], len(rows))
+        if not self._query.counts_only:
+            return Result([self._aggregate(self._matching(with_deleted=with_deleted))], 1)
+        if self._query.order:
+            raise malformed("ORDER BY is not allowed with COUNT()")
+        return Result([], len(self._rows(with_deleted=with_deleted)))
+
+    def table(self, *, with_deleted: bool) -> Table:
+        paths = self._paths()
+        rows = [tuple(path.read(row) for path in paths) for row in self._rows(with_deleted=with_deleted)]
+        columns, types = tuple(path.column for path in paths), tuple(path.field.type for path in paths)
+        return Table(self._obj, columns, types, rows)
+
+    def _matching(self, *, with_deleted: bool) -> list[Row]:
+        where = self._compile(self._query.where) if self._query.where else None
+        return [row for row in self._org.rows(self._obj, deleted=with_deleted) if where is None or where(row)]
+
+    def _rows(self, *, with_deleted: bool) -> list[Row]:
+        orders = [(order, self._path(order.field)) for order in self._query.order]
+        rows = self._sorted(self._matching(with_deleted=with_deleted), orders)[self._query.offset :]
+        return rows if self._query.limit is None else rows[: self._query.limit]
 
     # ---- fields
 
@@ -179,7 +211,7 @@ class _Select:
 
         return sorted(rows, key=cmp_to_key(compare)) if orders else rows
 
-    def _projection(self) -> Callable[[Row], dict[str, Any]]:
+    def _paths(self) -> list[Path]:
         plain = [column for column in self._query.columns if not column.aggregate]
         names = [column.field.lower() for column in plain]
         double = next((name for name in names if names.count(name) > 1), None)
@@ -188,6 +220,10 @@ class _Select:
         paths = [self._path(column.field, filtering=False) for column in plain]
         if len(plain) != len(self._query.columns) and plain:
             raise malformed(f"Field must be grouped or aggregated: {plain[0].field}")
+        return paths
+
+    def _projection(self) -> Callable[[Row], dict[str, Any]]:
+        paths = self._paths()
 
         def project(row: Row) -> dict[str, Any]:
             record = self._attributes(self._obj, row)

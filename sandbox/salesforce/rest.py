@@ -59,14 +59,16 @@ class Rest:
 
     async def _resources(self, request: web.Request) -> web.Response:
         base = f"/services/data/v{request.match_info['version']}"
-        names = ("sobjects", "query", "queryAll", "limits", "composite")
+        names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs")
         return json_response({name: f"{base}/{name}" for name in names})
 
     async def _limits(self, _request: web.Request) -> web.Response:
-        calls, events = self._org.api_calls, self._org.delivered_events
+        calls, events, jobs = self._org.api_calls, self._org.delivered_events, self._org.bulk_query_jobs
         event_limit = events.limit if events.limit is not None else 50_000
         answer = {
             "DailyApiRequests": {"Max": calls.limit, "Remaining": calls.left},
+            "DailyBulkApiBatches": {"Max": 15_000, "Remaining": 15_000},
+            "DailyBulkV2QueryJobs": {"Max": jobs.limit, "Remaining": jobs.left},
             "DailyDeliveredPlatformEvents": {"Max": event_limit, "Remaining": max(event_limit - events.used, 0)},
             "StreamingApiConcurrentClients": {"Max": 2_000, "Remaining": 2_000},
         }

@@ -1,4 +1,4 @@
-"""The simulated Salesforce as one HTTP server: sign-in, REST and the Streaming API over one `Org`.
+"""The simulated Salesforce as one HTTP server: sign-in, REST, Bulk API queries and the Streaming API over one `Org`.
 
 salesforce = SimulatedSalesforce()
 await salesforce.start()
@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from email.utils import formatdate
 from types import TracebackType
 from typing import Self, cast
 
@@ -20,6 +21,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from sandbox.faults import FaultScript
 from sandbox.salesforce.bayeux import Bayeux
+from sandbox.salesforce.bulk import BulkQueries
 from sandbox.salesforce.gate import Gate
 from sandbox.salesforce.oauth import SignIn
 from sandbox.salesforce.org import Org
@@ -45,6 +47,7 @@ class SimulatedSalesforce:
         self.rest = Rest(self.org)
         self.calls: Counter[str] = Counter()
         self._gate = Gate(self.org, self.sign_in)
+        self.bulk = BulkQueries(self.org, self._gate, seed)
         self._sobjects = SObjects(self.org, self._gate)
         self._runner: web.AppRunner | None = None
         self._address = ("localhost", 0)
@@ -55,8 +58,9 @@ class SimulatedSalesforce:
             raise RuntimeError("the simulated Salesforce is running already")
         middlewares = [cast("Middleware", self.faults.middleware), self._counter, self._gate.middleware]
         app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
-        for part in (self.sign_in, self.rest, self._sobjects, self.bayeux):
+        for part in (self.sign_in, self.rest, self._sobjects, self.bulk, self.bayeux):
             app.add_routes(part.routes())
+        app.on_response_prepare.append(self._tell_time)
         runner = web.AppRunner(app, max_line_size=LINE_BYTES_MAX, max_field_size=LINE_BYTES_MAX, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, host, port or self._address[1], reuse_address=True)
@@ -103,6 +107,10 @@ class SimulatedSalesforce:
             },
         }
         return {"login_url": self.base_url, "flow": flow, "client_id": sign_in.client_id, **secrets[flow]}
+
+    async def _tell_time(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Every answer names the time by this org's own clock."""
+        response.headers["Date"] = formatdate(self.org.now(), usegmt=True)
 
     @property
     def _counter(self) -> Middleware:

@@ -42,6 +42,18 @@ try {
 } catch (error) {
     found.badQuery = error.errorCode ?? error.name;
 }
+
+const bulk = await conn.bulk2.query("SELECT Id, Title, HasOptedOutOfEmail FROM Contact", { pollInterval: 50, pollTimeout: 20000 });
+const inBulk = await bulk.toArray();
+found.bulk = new Set(inBulk.map((record) => record.Id).filter((id) => id.startsWith("003"))).size;
+found.titled = inBulk.find((record) => record.Title.includes("lines"));
+try {
+    await conn.bulk2.query("SELECT COUNT() FROM Contact");
+} catch (error) {
+    found.badBulk = error.message;
+}
+const deletedInBulk = await conn.bulk2.query("SELECT Id FROM Contact WHERE IsDeleted = true", { scanAll: true, pollInterval: 50 });
+found.deletedInBulk = (await deletedInBulk.toArray()).length;
 found.usage = conn.limitInfo.apiUsage;
 
 const channel = "/data/ContactChangeEvent";

@@ -105,7 +105,10 @@ async def test_cometd_is_told_of_a_bad_token(salesforce: SimulatedSalesforce) ->
 
 
 async def test_jsforce_signs_in_reads_writes_and_streams(salesforce: SimulatedSalesforce) -> None:
-    seed_org(salesforce.org, contacts=2_500, leads=0, opportunities=0, roles=0)
+    made = seed_org(salesforce.org, contacts=2_500, leads=0, opportunities=0, roles=0)
+    lines = {"Title": 'a "title",\nof two lines', "HasOptedOutOfEmail": True}
+    with salesforce.org.losing_events():
+        salesforce.org.update("Contact", made.contacts[0], lines)
     sign_in = salesforce.sign_in
     secrets = (sign_in.client_id, sign_in.client_secret, sign_in.username, sign_in.password)
     async with script("jsforce.mjs", salesforce.base_url, *secrets) as client:
@@ -115,6 +118,9 @@ async def test_jsforce_signs_in_reads_writes_and_streams(salesforce: SimulatedSa
     assert found["made"] is True
     assert found["refused"]["statusCode"] == "INVALID_EMAIL_ADDRESS"
     assert (found["title"], found["deleted"], found["badQuery"]) == ("CEO", 1, "INVALID_FIELD")
+    assert (found["bulk"], found["deletedInBulk"]) == (2_500, 1)
+    assert found["titled"] == {"Id": made.contacts[0], **lines, "HasOptedOutOfEmail": "true"}
+    assert "Aggregate Relationships not supported in Bulk V2 Query" in found["badBulk"]
     assert found["events"] == ["CREATE", "UPDATE", "DELETE"]
     assert found["origin"] == "com/salesforce/api/rest/62.0;client=jsforce"
     assert found["usage"]["limit"] == 100_000

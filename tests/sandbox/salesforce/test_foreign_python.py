@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,7 +17,12 @@ from aiosfstream_ng.exceptions import ServerError
 from aiosfstream_ng.replay import ReplayMarker, ReplayOption
 from requests.adapters import HTTPAdapter
 from simple_salesforce.api import Salesforce
-from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceMalformedRequest, SalesforceResourceNotFound
+from simple_salesforce.exceptions import (
+    SalesforceAuthenticationFailed,
+    SalesforceMalformedRequest,
+    SalesforceOperationError,
+    SalesforceResourceNotFound,
+)
 
 from sandbox.salesforce.seed import seed_org
 from sandbox.salesforce.server import SimulatedSalesforce
@@ -86,6 +93,33 @@ async def test_simple_salesforce_describes_creates_updates_and_deletes(salesforc
 
     await asyncio.to_thread(work)
     assert header(salesforce.org.log.events()[0]["payload"])["changeType"] == "CREATE"
+
+
+async def test_simple_salesforce_queries_in_bulk(salesforce: SimulatedSalesforce) -> None:
+    made = seed_org(salesforce.org, contacts=450, leads=0, opportunities=0, roles=0)
+    salesforce.org.update("Contact", made.contacts[0], {"Title": 'a "title",\nof two lines'})
+    salesforce.org.delete("Contact", made.contacts[7])
+
+    def work() -> None:
+        with detour(salesforce) as session:
+            bulk = connect(salesforce, session).bulk2.Contact
+            soql = "SELECT Id, Title, HasOptedOutOfEmail FROM Contact"
+            pages = [list(csv.DictReader(io.StringIO(page, newline=""))) for page in bulk.query(soql, max_records=200, wait=0.1)]
+            assert [len(page) for page in pages] == [200, 200, 49]
+            rows = {row["Id"]: row for page in pages for row in page}
+            assert rows.keys() == set(made.contacts) - {made.contacts[7]}
+            assert rows[made.contacts[0]]["Title"] == 'a "title",\nof two lines'
+            assert {row["HasOptedOutOfEmail"] for row in rows.values()} <= {"true", "false"}
+            [deleted] = bulk.query_all("SELECT Id FROM Contact WHERE IsDeleted = true", wait=0.1)
+            assert made.contacts[7] in deleted
+            with pytest.raises(SalesforceMalformedRequest, match="Selecting compound data not supported in Bulk Query"):
+                list(bulk.query("SELECT Id, MailingAddress FROM Contact", wait=0.1))
+            salesforce.bulk.failures.append("InternalServerError : Retried more than fifteen times")
+            with pytest.raises(SalesforceOperationError, match="Retried more than fifteen times"):
+                list(bulk.query(soql, wait=0.1))
+
+    await asyncio.to_thread(work)
+    assert salesforce.calls["GET /services/data/v{version}/jobs/query/{job}/results"] == 4
 
 
 async def test_simple_salesforce_signs_in_four_ways(salesforce: SimulatedSalesforce) -> None:
