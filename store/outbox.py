@@ -7,7 +7,7 @@ open ──claim──▶ in flight ──ack──▶ gone (or open again, with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import orjson
@@ -37,6 +37,7 @@ from store.model import (
     Retry,
 )
 from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
+from store.scores import primary_order
 from store.writer import Transaction
 
 CROSSING_MS = 300  # how long what would cross a delete on its way is held back
@@ -279,15 +280,33 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
     """Put back what an earlier run had in flight; returns how many entries.
 
     People who may just have been created wait `settle_ms`: Marketo may still be at work on the lost request, and asking it too
-    early would create them twice.
+    early would create them twice. People whom another record carries were not sent, so nothing of them is in doubt.
     """
     entries = [entry_of(row) for row in await tx.rows("in_flight")]
     known = await waits.records(tx, [entry.key for entry in entries])
+    carried = await _carried(tx, known)
     await tx.run("forget_roles", list_json(entry.record_id for entry in entries if entry.pending.kind == "delete"))
     for entry in entries:
         record = known[entry.key]
         creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
-        _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=True)
+        unsure = entry.pending.kind == "delete" or entry.key not in carried
+        _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=unsure)
     await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
     await put_entries(tx, entries, known, now_ms)
     return len(entries)
+
+
+async def _carried(tx: Transaction, known: Mapping[Key, Record]) -> set[Key]:
+    """Those whose Marketo person another record carries, now as when they went out: nobody takes one over that is under way."""
+    shared = {record.marketo_id for record in known.values() if record.marketo_id and record.object in PEOPLE}
+    sharers = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(shared))] if shared else []
+    first: dict[str | None, Record] = {}
+    for sharer in sharers:
+        first[sharer.marketo_id] = min(first.get(sharer.marketo_id, sharer), sharer, key=_order)
+    return {
+        key for key, record in known.items() if (carrier := first.get(record.marketo_id)) and _order(carrier) < _order(record)
+    }
+
+
+def _order(record: Record) -> tuple[int, str, str]:
+    return primary_order(record.object, record.created, record.record_id)

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from store import admin
+from store import admin, waits
 from store.database import beside
-from store.model import DeadLetter, ObjectName, Replay
+from store.model import DeadLetter, ObjectName, Record, Replay
 from store.writer import Transaction
 
 
@@ -90,6 +90,13 @@ async def contents(path: Path, entries: Sequence[int]) -> dict[int, dict[str, An
 async def replays_in(tx: Transaction) -> list[Replay]:
     """The stored positions, as of this transaction."""
     return [Replay(*row) for row in await tx.rows("all_replays")]
+
+
+async def in_flight(path: Path) -> list[tuple[Record, int]]:
+    """The records that are under way to Marketo, or were when the daemon died, each with the time (ms) its entry was queued."""
+    async with reading(path) as tx:
+        queued = {(row["object"], row["record_id"]): row["queued_ms"] for row in await tx.rows("in_flight") if not row["read"]}
+        return [(record, queued[key]) for key, record in (await waits.records(tx, queued)).items()]
 
 
 def _blocked(row: Any) -> Blocked:

@@ -85,11 +85,11 @@ async def play(people: int, command: Sequence[str] = COMMAND) -> int:
     """The whole demo with so many people, and a daemon that is started by the command; the exit code."""
     folder = Path(tempfile.mkdtemp(prefix="msi-stream-demo-"))
     screen, stage = console(), Stage()
-    daemon = DaemonProcess(folder / "config.toml", folder / LOG_NAME, command)
+    daemon = DaemonProcess(folder / "config.toml", folder / "store.db", folder / LOG_NAME, command)
     keep = False
     try:
         await stage.start()
-        write_config(daemon.config, {**stage.settings(), **daemon_settings(people), "store.path": str(folder / "store.db")})
+        write_config(daemon.config, {**stage.settings(), **daemon_settings(people), "store.path": str(daemon.store)})
         story, proofs = await _told(screen, stage, daemon, people)
         keep = not _report(screen, proofs, story.seconds, daemon.log)
         return int(keep)

@@ -42,9 +42,10 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass(slots=True)
 class DaemonProcess:
-    """`msi-stream run` on a configuration, with its output added to a log. `state` is a word for people."""
+    """`msi-stream run` on a configuration, with its store and with its output added to a log. `state` is a word for people."""
 
     config: Path
+    store: Path
     log: Path
     command: Sequence[str] = COMMAND
     state: str = "not started"

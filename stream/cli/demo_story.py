@@ -11,11 +11,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sandbox.faults import Fault
 from sandbox.stage import Stage
 from sandbox.stage_changes import Changes
 from sandbox.stage_progress import Progress, Standing
 from sandbox.stage_proofs import Facts, Restart
 from stream.cli.demo_daemon import DaemonEnded, DaemonProcess
+from stream.cli.demo_in_flight import under_way
 from stream.clock import Clock
 
 LATENCY_SECONDS = 0.12  # Marketo's own, so that something is always under way
@@ -134,7 +136,7 @@ class Story:
         flow = self._begin(self._flow(6))
         await self._written()
         code = await self.daemon.stop()
-        restart = self._ended()
+        restart = Restart(start=0, events=0)
         self.facts.orderly = restart
         if code:
             self.facts.unfinished.append(f"the daemon ended with exit code {code} after SIGTERM")
@@ -147,12 +149,15 @@ class Story:
     async def _kill(self) -> None:
         self.act = "the daemon is killed"
         flow = self._begin(self._flow(8))
+        faults = self.stage.marketo.faults
+        faults.add(Fault("hang_after", path=r"^/rest/v1/leads\.json$", method="POST", body_matches='"leadSource":"Campaign'))
         self.changes.edit_many()
         await self._written("leadSource")
         await self.daemon.kill()
-        restart = self._ended()
+        faults.clear()
+        restart = Restart(start=0, events=0)
         self.facts.killed = restart
-        self.view.say("kill -9 in the middle of a batch, Salesforce goes on changing")
+        self.view.say("kill -9 while Marketo's answer is on its way, Salesforce goes on changing")
         await flow
         await self._flow(6)
         await self._start_again(restart)
@@ -182,12 +187,13 @@ class Story:
         for _ in self.changes.steps(count):
             await self.clock.sleep(PAUSE_SECONDS)
 
-    def _ended(self) -> Restart:
-        place = len(self.stage.instance.journal)
-        return Restart(self.stage.org.now(), end=place, start=place, events=0)
-
     async def _start_again(self, restart: Restart) -> None:
-        """Start the daemon, wait until all is as it ought to be and quiet, and note between which places that was."""
+        """Start the daemon, wait until all is as it ought to be and quiet, and note between which places that was.
+
+        Marketo may still be at work on what a dead daemon sent: only when that is done is it known what was taken.
+        """
+        await self._until(lambda: not self.stage.marketo.limits.in_flight, step_seconds=0.01)
+        restart.in_flight = await under_way(self.daemon.store, self.stage.instance)
         restart.start, restart.events = len(self.stage.instance.journal), self.stage.org.log.end
         await self.daemon.start()
         self.view.say("the daemon starts again")
@@ -195,7 +201,7 @@ class Story:
         restart.until, restart.events_until = len(self.stage.instance.journal), self.stage.org.log.end
 
     async def _written(self, field_name: str = "") -> None:
-        """Return when Marketo has just accepted a write (that sets this field), so that the daemon cannot know of it yet."""
+        """Return when Marketo has just accepted a write (that sets this field)."""
         journal = self.stage.instance.journal
         place = len(journal)
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.faults import Fault
+from sandbox.oracle import resent
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
+from store.view import in_flight
 from tests.crash.crashing import Restless, Running, state_of
+from tests.flow.scenes import company, lead_of
 from tests.flow.world import world
 
 KILLS = 52
@@ -50,3 +54,29 @@ async def test_fifty_kills_lose_nothing_and_double_nobody(tmp_path: Path) -> Non
     print(f"{KILLS} kills under {restless.number} changes: {told}")  # noqa: T201 - the test's own report
     assert states.total() == KILLS
     assert states["people in flight"] or states["others in flight"]
+
+
+async def test_a_kill_makes_nobody_be_sent_again_who_was_not_under_way(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        company(here)
+        sharing = here.org.create("Lead", lead_of("Sharing", Email="lee@example.com"))
+        alone = here.org.create("Lead", lead_of("Alone"))
+        config = here.write_config()
+        running = await Running.start(config)
+        await here.until_equal()
+        here.marketo.faults.add(Fault("hang_after", path=r"^/rest/v1/leads\.json$", body_matches='"title"'))
+        with here.org.transaction():
+            for lead in (sharing, alone):
+                here.org.update("Lead", lead, {"Title": "CTO"})
+        await here.until(lambda: here.lead_of(alone).get("title") == "CTO")
+        assert await running.end(signal.SIGKILL) == -signal.SIGKILL
+        here.marketo.faults.clear()
+        assert {record.record_id for record, _ in await in_flight(tmp_path / "store.db")} == {sharing, alone}
+        place = len(here.instance.journal)
+        running = await Running.start(config)
+        await here.until(lambda: len(here.instance.journal) > place)
+        with here.org.transaction():  # once this has arrived, whatever a recovery still asked for has gone out before it
+            here.org.update("Lead", alone, {"Title": "CEO"})
+        await here.until_equal()
+        assert await running.end(signal.SIGTERM) == 0
+        assert {write.key for write in resent(here.instance, place, len(here.instance.journal))} == {here.lead_of(alone)["id"]}

@@ -12,7 +12,7 @@ from sandbox.oracle_journal import Report
 from sandbox.salesforce.caller import Caller
 from sandbox.stage import Stage
 from sandbox.stage_changes import Changes, Conversion
-from sandbox.stage_proofs import IN_FLIGHT_SECONDS, Facts, Proof, Restart, prove
+from sandbox.stage_proofs import CALLS_A_ROUND, Facts, Proof, Restart, prove
 
 LINE_OF = {
     "missing": "every record is in Marketo",
@@ -47,9 +47,16 @@ def facts() -> Facts:
     changes.conversions.append(Conversion("00QA", "003A", lead_id))
     stage.instance.wrote(1, LEAD, lead_id, "created", sent={"title": "CEO"}, changed={"title": "CEO"})
     stage.marketo.limits.calls = 1
-    restart = Restart(ended_at=stage.org.now(), end=1, start=1, events=stage.org.log.end, until=2, events_until=stage.org.log.end)
+    restart = Restart(start=1, events=stage.org.log.end, until=2, events_until=stage.org.log.end)
     stage.instance.wrote(2, LEAD, lead_id, "updated", sent={"title": "CTO"}, changed={"title": "CTO"})
-    return Facts(stage, changes, calls_per_20s=50, concurrency=5, orderly=restart, killed=replace(restart))
+    return Facts(
+        stage,
+        changes,
+        calls_per_20s=50,
+        concurrency=5,
+        orderly=restart,
+        killed=replace(restart, in_flight={(LEAD, lead_id): 0.0}),
+    )
 
 
 def failing(proofs: list[Proof]) -> list[str]:
@@ -117,14 +124,38 @@ def test_a_score_written_again_without_any_change_fails(before: bool, oracle: Re
     assert failing(prove(run)) == (["nothing sent again after a restart"] if before else [])
 
 
-@pytest.mark.parametrize(("seconds_before", "fails"), [(0.5, False), (IN_FLIGHT_SECONDS + 5, True)])
-def test_after_a_kill_only_what_was_in_flight_may_come_again(seconds_before: float, fails: bool, oracle: Report) -> None:
+@pytest.mark.parametrize("noted", [False, True])
+def test_after_a_kill_only_what_was_not_noted_may_come_again(noted: bool, oracle: Report) -> None:
     run = facts()
     assert oracle.ok
-    run.killed = Restart(ended_at=run.stage.org.now() + seconds_before, end=2, start=2, events=0, until=3, events_until=0)
-    key = run.stage.instance.journal[0].key
-    run.stage.instance.wrote(3, LEAD, key, "updated", sent={"title": "CTO"}, changed={})
-    assert failing(prove(run)) == (["kill -9 loses nothing"] if fails else [])
+    assert run.killed is not None
+    other = run.stage.instance.create_lead()
+    run.stage.instance.wrote(2, LEAD, other, "updated", sent={"title": "CTO"}, changed={"title": "CTO"})
+    run.stage.instance.wrote(3, LEAD, other, "updated", sent={"title": "CTO"}, changed={})
+    run.killed = replace(run.killed, start=3, until=4)
+    if not noted:
+        run.killed.in_flight = {**run.killed.in_flight, (LEAD, other): 0.0}
+    assert failing(prove(run)) == (["kill -9 loses nothing"] if noted else [])
+
+
+def test_a_daemon_that_puts_off_noting_what_was_accepted_fails(oracle: Report) -> None:
+    run = facts()
+    assert oracle.ok
+    assert run.killed is not None
+    for request in range(CALLS_A_ROUND * run.concurrency + 1):
+        lead = run.stage.instance.create_lead()
+        run.stage.instance.wrote(100 + request, LEAD, lead, "updated", sent={"title": "CTO"}, changed={"title": "CTO"})
+        run.killed.in_flight = {**run.killed.in_flight, (LEAD, lead): run.stage.org.now() - 1}
+    run.killed.start = run.killed.until = len(run.stage.instance.journal)
+    assert failing(prove(run)) == ["kill -9 loses nothing"]
+
+
+def test_a_kill_while_nothing_was_under_way_shows_nothing(oracle: Report) -> None:
+    run = facts()
+    assert oracle.ok
+    assert run.killed is not None
+    run.killed.in_flight = dict.fromkeys(run.killed.in_flight, run.stage.org.now() + 60)  # queued after Marketo's last write
+    assert failing(prove(run)) == ["kill -9 loses nothing"]
 
 
 @pytest.mark.parametrize("seen", ["highest_calls_in_20s", "highest_concurrency"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.intake import ReadResult
-from store.model import Ack, Change, Dead, HandOver, Replay, Reread, Retry, Unreadable
+from store.model import Ack, Change, Dead, HandOver, Key, Replay, Reread, Retry, Unreadable
 from store.outbox import recover
 from tests.store.outbox_steps import ACCOUNT, CONTACT, LEAD, NOON, SECOND, Outbox, event, gone, row, sf_id, whole
 
@@ -293,6 +293,23 @@ async def test_a_person_who_may_just_have_been_created_waits_until_marketo_is_do
     assert await outbox.ready() == [("Lead", LEAD)]
     outbox.now_ms += 5 * SECOND
     assert await outbox.ready() == [("Contact", CONTACT), ("Lead", LEAD)]
+
+
+async def test_nothing_of_a_person_that_another_record_carries_is_in_doubt(outbox: Outbox) -> None:
+    alone = sf_id("Lead", 2)
+    people: tuple[tuple[Key, str], ...] = ((("Contact", CONTACT), "7"), (("Lead", LEAD), "7"), (("Lead", alone), "8"))
+    for key, marketo_id in people:
+        await outbox.synced(*key, marketo_id=marketo_id)
+        await outbox.take(event(*key, {"Title": "x"}, commit_ms=NOON + 1))
+    await outbox.claims("Contact")
+    await outbox.claims("Lead")
+    await outbox.store.recover(outbox.now_ms, 0)
+    again = [*await outbox.claims("Contact"), *await outbox.claims("Lead")]
+    assert {each.entry.record_id: set(each.entry.pending.doubt) for each in again} == {
+        CONTACT: {"Title"},
+        LEAD: set(),
+        alone: {"Title"},
+    }
 
 
 async def test_recovering_twice_is_recovering_once(outbox: Outbox) -> None:
