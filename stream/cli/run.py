@@ -47,6 +47,7 @@ def run(ctx: click.Context, config: Path | None) -> None:
     logs.configure(loaded.settings.log.level, loaded.settings.log.format)
     for warning in loaded.warnings:
         log.warning("config_warning", warning=warning)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # until the daemon takes both itself
     try:
         asyncio.run(run_daemon(loaded.settings))

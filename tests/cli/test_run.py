@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,17 @@ def test_a_store_that_cannot_be_opened_is_one_message(
     assert lines == []
 
 
+@pytest.fixture
+def background() -> Iterator[None]:
+    """As a shell starts what it puts in the background: without Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("background")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_the_daemon_listens_is_a_good_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
