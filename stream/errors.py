@@ -6,7 +6,8 @@ StreamError                     anything this project raises on purpose
 ├── AuthRefused                 the sign-in itself was refused                  needs a person
 ├── SalesforceError             Salesforce answered with an error
 │   ├── DailyLimit              the org's daily calls or events are used up     heals itself, by tomorrow
-│   └── ReplayRefused           the stored replay id is no longer known
+│   ├── ReplayRefused           the stored replay id is no longer known
+│   └── BulkJobLost             a bulk query has no (more) rows to give         a new one may, or SOQL
 └── MarketoError                Marketo answered with an error code
 """
 
@@ -70,6 +71,21 @@ class DailyLimit(SalesforceError):
 
 class ReplayRefused(SalesforceError):
     """Salesforce no longer knows the replay id that was asked for (`400::The replayId …`)."""
+
+
+class BulkJobLost(SalesforceError):
+    """A bulk query failed, was aborted, or is gone with its results. `another_helps` tells whether to start it anew.
+
+    Where it does not, the query itself or its result does not suit the Bulk API: SOQL pages can read the same rows.
+    `detail` is Salesforce's own wording: it may hold personal data, so it stays out of str().
+    """
+
+    def __init__(
+        self, message: str, *, another_helps: bool, code: str = "", status: int = 0, detail: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, code=code, status=status, hint=hint)
+        self.another_helps = another_helps
+        self.detail = detail
 
 
 class MarketoError(StreamError):

@@ -1,4 +1,4 @@
-"""Salesforce over REST: describe, read by id, query, update, limits.
+"""Salesforce over REST: describe, read by id, query, count, update, limits; and the call itself, for the Bulk API.
 
     token ▶ budget ▶ request ▶ bounded JSON ▶ typed values, or an error that says whether trying again can help
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -30,6 +30,7 @@ from stream.salesforce.rest_answers import (
     RowResult,
     SessionRefused,
     api_usage,
+    count_of,
     describe_of,
     limits_of,
     page_of,
@@ -37,7 +38,7 @@ from stream.salesforce.rest_answers import (
     refusal,
     results_of,
 )
-from stream.salesforce.soql import MOST_URI_BYTES, check_id, check_name, uri_bytes
+from stream.salesforce.soql import MOST_URI_BYTES, check_id, check_name, select_count, uri_bytes
 
 __all__ = ["CallRefused", "FieldDescribe", "Limit", "ObjectDescribe", "RowResult", "SalesforceClient", "SignIn", "Token"]
 
@@ -47,7 +48,11 @@ MOST_ANSWER_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0
 TOTAL_SECONDS = 120.0
 _LOCATOR = re.compile(r"(?<=/query)/.*|(?<=/queryAll)/.*")  # a further page's place in a nextRecordsUrl
+SUCCESS = frozenset({200, 201, 204})
 WRITE_HEADERS = {"Sforce-Auto-Assign": "FALSE", "Sforce-Duplicate-Rule-Header": "allowSave=true"}
+
+T = TypeVar("T")
+Read = Callable[[aiohttp.ClientResponse], Awaitable[T]]
 
 
 class Token(Protocol):
@@ -88,14 +93,18 @@ class _Request:
     params: Mapping[str, str] | None = field(repr=False)
     payload: bytes | None = field(repr=False)
     headers: Mapping[str, str]
+    seconds: float
 
     @property
     def endpoint(self) -> str:
-        return f"{self.method} {_LOCATOR.sub('', self.path)}"
+        return _endpoint(self.method, self.path)
 
 
 class SalesforceClient:
-    """One Salesforce org, as one API user sees it. `api_usage` is what the last answer told: calls used, calls allowed."""
+    """One Salesforce org, as one API user sees it; `base` is the path of its API.
+
+    `api_usage` is what the last answer told: calls used, calls allowed.
+    """
 
     def __init__(
         self,
@@ -110,18 +119,18 @@ class SalesforceClient:
     ) -> None:
         self._sign_in = sign_in
         self._session = session
-        self._base = f"/services/data/v{api_version}"
+        self.base = f"/services/data/v{api_version}"
         self._headers = {"Sforce-Call-Options": f"client={client_name}"}
         self._budget = budget
         self._clock = clock
-        self._timeout = aiohttp.ClientTimeout(total=total_seconds, sock_connect=CONNECT_SECONDS)
+        self._total_seconds = total_seconds
         self.api_usage: tuple[int, int] | None = None
         self.api_usage_at: float | None = None
 
     async def describe(self, obj: str) -> ObjectDescribe:
         """The object's fields, as far as the signed-in user may see them."""
-        path = f"{self._base}/sobjects/{check_name(obj)}/describe"
-        return describe_of(path, await self._call("GET", path))
+        path = f"{self.base}/sobjects/{check_name(obj)}/describe"
+        return describe_of(path, await self.call("GET", path))
 
     async def read(self, obj: str, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any] | None]:
         """At most 2,000 records in the order of their ids; None for one that is deleted or not to be seen."""
@@ -129,17 +138,16 @@ class SalesforceClient:
         if not ids:
             return []
         asked = list(dict.fromkeys(check_id(one) for one in ids))
-        path = f"{self._base}/composite/sobjects/{check_name(obj)}"
+        path = f"{self.base}/composite/sobjects/{check_name(obj)}"
         body = {"ids": asked, "fields": [check_name(field) for field in fields]}
-        found = dict(zip(asked, records_of(path, asked, await self._call("POST", path, body=body)), strict=True))
+        found = dict(zip(asked, records_of(path, asked, await self.call("POST", path, body=body)), strict=True))
         return [found[one] for one in ids]
 
     async def query(self, soql: str, *, deleted: bool = False) -> AsyncIterator[list[dict[str, Any]]]:
         """A query's rows, a page at a time; with `deleted`, those in the recycle bin too. Nothing is held between pages."""
-        if uri_bytes(soql) > MOST_URI_BYTES:
-            raise ValueError(f"the query takes {uri_bytes(soql)} bytes of a URI; at most {MOST_URI_BYTES}")
-        first = f"{self._base}/{'queryAll' if deleted else 'query'}"
-        rows, following = page_of(first, await self._call("GET", first, params={"q": soql}))
+        _fits_uri(soql)
+        first = f"{self.base}/{'queryAll' if deleted else 'query'}"
+        rows, following = page_of(first, await self.call("GET", first, params={"q": soql}))
         seen: set[str] = set()
         while True:
             yield rows
@@ -148,7 +156,13 @@ class SalesforceClient:
             if following in seen:
                 raise Unreachable(f"{first}: the pages do not end")
             seen.add(following)
-            rows, following = page_of(first, await self._call("GET", following))
+            rows, following = page_of(first, await self.call("GET", following))
+
+    async def count(self, obj: str, where: str = "", *, deleted: bool = False) -> int:
+        """How many records a query would give; with `deleted`, those in the recycle bin too."""
+        soql, path = select_count(obj, where), f"{self.base}/{'queryAll' if deleted else 'query'}"
+        _fits_uri(soql)
+        return count_of(path, await self.call("GET", path, params={"q": soql}))
 
     async def update(self, obj: str, rows: Sequence[Mapping[str, Any]]) -> list[RowResult]:
         """Write at most 200 records, each with its `Id`; a refused one does not hold up the others."""
@@ -157,16 +171,16 @@ class SalesforceClient:
             return []
         ids = [check_id(str(row.get("Id", ""))) for row in rows]
         records = [{"attributes": {"type": check_name(obj)}, **row} for row in rows]
-        path = f"{self._base}/composite/sobjects"
-        body = await self._call("PATCH", path, body={"allOrNone": False, "records": records}, headers=WRITE_HEADERS)
+        path = f"{self.base}/composite/sobjects"
+        body = await self.call("PATCH", path, body={"allOrNone": False, "records": records}, headers=WRITE_HEADERS)
         return results_of(path, ids, body)
 
     async def limits(self) -> Mapping[str, Limit]:
         """The org's allowances by Salesforce's names (DailyApiRequests, DailyDeliveredPlatformEvents …)."""
-        path = f"{self._base}/limits"
-        return limits_of(path, await self._call("GET", path))
+        path = f"{self.base}/limits"
+        return limits_of(path, await self.call("GET", path))
 
-    async def _call(
+    async def call(
         self,
         method: str,
         path: str,
@@ -175,29 +189,54 @@ class SalesforceClient:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """The JSON of one call, repeated once with a new token where Salesforce refused the old one."""
-        request = _Request(method, path, params, None if body is None else _dumps(body), {**self._headers, **(headers or {})})
+        """The JSON of one call."""
+
+        async def whole(response: aiohttp.ClientResponse) -> Any:
+            endpoint = _endpoint(method, path)
+            answer = _loads(await read_bounded(response, MOST_ANSWER_BYTES, what=endpoint))
+            if answer is None:
+                raise Unreachable(f"{endpoint}: the answer is no JSON")
+            return answer
+
+        return await self.ask(method, path, whole, params=params, body=body, headers=headers)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        read: Read[T],
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> T:
+        """One call, its answer (a success) read by `read`; repeated once with a new token where Salesforce refused the old one.
+
+        The answer may take so many `seconds` in all, and may pause no longer than any other answer takes.
+        """
+        payload = None if body is None else _dumps(body)
+        longest = self._total_seconds if seconds is None else seconds
+        request = _Request(method, path, params, payload, {**self._headers, **(headers or {})}, longest)
         token = await self._sign_in.token()
         try:
-            return await self._send(request, token)
+            return await self._send(request, token, read)
         except SessionRefused:
             token = await self._sign_in.renew(token)
         try:
-            return await self._send(request, token)
+            return await self._send(request, token, read)
         except SessionRefused as refused:
             hint = "look at the connected app's policies and the user's session settings and permissions"
             raise AuthRefused(f"{refused.message}: Salesforce refuses a token it has just given", hint=hint) from refused
 
-    async def _send(self, request: _Request, token: Token) -> Any:
+    async def _send(self, request: _Request, token: Token, read: Read[T]) -> T:
         self._budget.take()
         async with translated(request.endpoint), self._begin(request, token) as response:
             self._note_usage(response)
+            if response.status in SUCCESS:
+                return await read(response)
             body = _loads(await read_bounded(response, MOST_ANSWER_BYTES, what=request.endpoint))
-            if response.status not in {200, 201}:
-                raise refusal(request.endpoint, response.status, body)
-        if body is None:
-            raise Unreachable(f"{request.endpoint}: the answer is no JSON")
-        return body
+            raise refusal(request.endpoint, response.status, body)
 
     def _begin(self, request: _Request, token: Token) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {**request.headers, "Authorization": f"Bearer {token.access_token}"}
@@ -209,7 +248,7 @@ class SalesforceClient:
             params=request.params,
             data=request.payload,
             headers=headers,
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=request.seconds, sock_connect=CONNECT_SECONDS, sock_read=self._total_seconds),
             allow_redirects=False,
         )
 
@@ -219,9 +258,18 @@ class SalesforceClient:
             self.api_usage, self.api_usage_at = usage, self._clock.now()
 
 
+def _endpoint(method: str, path: str) -> str:
+    return f"{method} {_LOCATOR.sub('', path)}"
+
+
 def _at_most(most: int, values: Sequence[object]) -> None:
     if len(values) > most:
         raise ValueError(f"{len(values)} records in one call; at most {most}")
+
+
+def _fits_uri(soql: str) -> None:
+    if uri_bytes(soql) > MOST_URI_BYTES:
+        raise ValueError(f"the query takes {uri_bytes(soql)} bytes of a URI; at most {MOST_URI_BYTES}")
 
 
 def _loads(text: bytes) -> Any:

@@ -11,10 +11,14 @@ from stream.errors import DailyLimit, SalesforceError, StreamError, Unreachable
 
 SESSION_CODE = "INVALID_SESSION_ID"
 LIMIT_CODE = "REQUEST_LIMIT_EXCEEDED"
+BULK_LIMIT_CODES = frozenset({"LIMIT_EXCEEDED", "EXCEEDEDQUOTA"})
+BULK_CODE = "API_ERROR"  # what the Bulk API says of any query that it cannot read; the words tell more
 BUSY_STATUSES = frozenset({408, 425, 429})
 TOO_LONG_STATUSES = frozenset({413, 414, 431})  # answered by servers that know no JSON; asking again is no use
 HINTS = {
     "API_DISABLED_FOR_ORG": "the org's edition or the user's profile has no API access",
+    "API_ERROR": "the Bulk API cannot run this query; SOQL pages can",
+    "INVALIDENTITY": "the Bulk API does not know this object; SOQL pages can read it",
     "INSUFFICIENT_ACCESS": "give the integration user this permission",
     "INSUFFICIENT_ACCESS_OR_READONLY": "give the integration user this permission",
     "INVALID_FIELD": "the field does not exist, or the integration user may not see it",
@@ -90,18 +94,20 @@ def api_usage(header: str | None) -> tuple[int, int] | None:
 def refusal(endpoint: str, status: int, body: Any) -> StreamError:
     """The error that an answer other than success stands for. `body` is its JSON, or None where it held none."""
     code, detail, fields = _first_error(body)
+    if code == BULK_CODE and _COLUMN.search(detail):
+        code = "INVALID_FIELD"
     shown = f"HTTP {status}" + (f", {code}" if code else "")
     if code == SESSION_CODE or status == 401:
         return SessionRefused(f"{endpoint}: {shown}", code=code, status=status, detail=detail)
     if status >= 500 or status in BUSY_STATUSES:
         return Unreachable(f"{endpoint}: {shown}")
-    if code == LIMIT_CODE:
-        if "concurrent" in detail.lower():
-            return Unreachable(f"{endpoint}: {shown}: too many calls at the same time")
-        hint = (
-            "it goes on by itself when calls of the last 24 hours run out of the window; lower reconcile.daily_calls or buy more"
-        )
-        return DailyLimit(f"{endpoint}: {shown}: the org's daily API calls are used up", code=code, status=status, hint=hint)
+    if code == LIMIT_CODE and "concurrent" in detail.lower():
+        return Unreachable(f"{endpoint}: {shown}: too many calls at the same time")
+    if code == LIMIT_CODE or code in BULK_LIMIT_CODES:
+        what = "API calls" if code == LIMIT_CODE else "bulk queries"
+        hint = f"it goes on by itself when {what} of the last 24 hours run out of the window"
+        hint += "; lower reconcile.daily_calls or buy more" if code == LIMIT_CODE else ""
+        return DailyLimit(f"{endpoint}: {shown}: the org's daily {what} are used up", code=code, status=status, hint=hint)
     if code or status in TOO_LONG_STATUSES:
         column = _COLUMN.search(detail) if code == "INVALID_FIELD" else None
         message = f"{endpoint}: {shown}" + (f": {column[0]}" if column else "")
@@ -166,6 +172,14 @@ def page_of(endpoint: str, body: Any) -> tuple[list[dict[str, Any]], str]:
     if not isinstance(following, str) or not following.startswith("/services/data/"):
         raise Unreachable(f"{endpoint}: the answer says that there is more, and not where")
     return rows, following
+
+
+def count_of(endpoint: str, body: Any) -> int:
+    """The number of records that a `SELECT COUNT()` found."""
+    size = body.get("totalSize") if isinstance(body, dict) else None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise Unreachable(f"{endpoint}: the answer holds no count")
+    return size
 
 
 def limits_of(endpoint: str, body: Any) -> dict[str, Limit]:

@@ -71,6 +71,11 @@ def select(fields: Sequence[str], obj: str, where: str = "", order_by: str = "")
     return text + (f" ORDER BY {order_by}" if order_by else "")
 
 
+def select_count(obj: str, where: str = "") -> str:
+    """A query for the number of records; `where` as in `select`."""
+    return f"SELECT COUNT() FROM {check_name(obj)}" + (f" WHERE {where}" if where else "")  # noqa: S608 - as above
+
+
 def uri_bytes(soql: str) -> int:
     """How much of a URI a query takes."""
     return len(quote_plus(soql))

@@ -4,93 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import orjson
 import pytest
 
 from sandbox.faults import Fault
-from sandbox.salesforce.server import SimulatedSalesforce
-from stream.budget import DailyBudget
-from stream.clock import SystemClock
 from stream.errors import AuthRefused, BudgetSpent, DailyLimit, SalesforceError, Unreachable
 from stream.salesforce import rest
-from stream.salesforce.rest import CallRefused, SalesforceClient
+from stream.salesforce.rest import CallRefused
 from stream.salesforce.sign_in import SignIn
 from stream.salesforce.soql import in_chunks, in_list, quote, select
-
-CLOCK = SystemClock()
-NOBODY = "003000000009999AAA"
-ANY_CALL = "/services/data/"
-
-
-@dataclass
-class FixedToken:
-    access_token: str
-    instance_url: str
-
-
-@dataclass
-class ScriptedSignIn:
-    """Gives what the org issues, and counts how often it was asked for more."""
-
-    salesforce: SimulatedSalesforce
-    renewals: int = 0
-    current: FixedToken | None = None
-
-    async def token(self) -> FixedToken:
-        if self.current is None:
-            self.current = self._issue()
-        return self.current
-
-    async def renew(self, stale: Any) -> FixedToken:
-        assert stale is self.current
-        self.renewals += 1
-        self.current = self._issue()
-        return self.current
-
-    def _issue(self) -> FixedToken:
-        return FixedToken(self.salesforce.sign_in.issue(), f"{self.salesforce.base_url}/")
-
-
-@dataclass
-class Edge:
-    """A client of the simulated org, and all that it was built from."""
-
-    client: SalesforceClient
-    salesforce: SimulatedSalesforce
-    sign_in: ScriptedSignIn
-    budget: DailyBudget
-    session: aiohttp.ClientSession
-
-    def client_of(self, sign_in: rest.SignIn, total_seconds: float = 30.0) -> SalesforceClient:
-        more: Any = {"budget": self.budget, "clock": CLOCK, "total_seconds": total_seconds}
-        return SalesforceClient(sign_in, self.session, api_version="62.0", client_name="msi-stream", **more)
-
-    def credentials(self, flow: str) -> dict[str, Any]:
-        org = self.salesforce.sign_in
-        names = ("client_id", "client_secret", "private_key", "username", "password", "refresh_token")
-        given: dict[str, Any] = {name: getattr(org, name) for name in names}
-        return given | {"flow": flow, "login_url": self.salesforce.base_url, "session": self.session, "clock": CLOCK}
-
-    def fail(self, fault: Fault) -> Fault:
-        return self.salesforce.faults.add(fault)
-
-    def answer(self, body: Any, *, status: int = 200, path: str = ANY_CALL, times: int | None = 1) -> Fault:
-        return self.fail(Fault("respond", path=path, status=status, body=body, times=times))
-
-    def contacts(self, count: int, **fields: Any) -> list[str]:
-        return [self.salesforce.org.create("Contact", {"LastName": f"Person {number}", **fields}) for number in range(count)]
+from tests.edge.salesforce_edge import ANY_CALL, NOBODY, Edge, salesforce_edge
 
 
 @pytest.fixture
 async def edge() -> AsyncIterator[Edge]:
-    async with SimulatedSalesforce() as salesforce, aiohttp.ClientSession() as session:
-        sign_in, budget = ScriptedSignIn(salesforce), DailyBudget("Salesforce calls", 1000, CLOCK.now)
-        client = SalesforceClient(sign_in, session, api_version="62.0", client_name="msi-stream", budget=budget, clock=CLOCK)
-        yield Edge(client, salesforce, sign_in, budget, session)
+    async with salesforce_edge() as made:
+        yield made
 
 
 async def all_rows(pages: AsyncIterator[list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -251,6 +182,34 @@ class TestQuery:
             edge.salesforce.sign_in.revoke_tokens()
         assert sorted(found) == sorted(ids)
         assert edge.sign_in.renewals == 2
+
+
+class TestCount:
+    async def test_records_are_counted_in_one_call(self, edge: Edge) -> None:
+        one, *_ = edge.contacts(2300, Email="a@example.com")
+        edge.contacts(5)
+        edge.salesforce.org.delete("Contact", one)
+        asked = f"Email = {quote('a@example.com')}"
+        assert await edge.client.count("Contact", asked) == 2299
+        assert await edge.client.count("Contact", asked, deleted=True) == 2300
+        assert await edge.client.count("Contact") == 2304
+        assert await edge.client.count("Lead") == 0
+        assert edge.budget.used == 4
+
+    async def test_what_cannot_be_counted_is_refused(self, edge: Edge) -> None:
+        with pytest.raises(CallRefused) as refused:
+            await edge.client.count("Contact", "Nope__c = 1")
+        assert refused.value.code == "INVALID_FIELD"
+        with pytest.raises(ValueError, match="no name"):
+            await edge.client.count("Contact WHERE Id != null")
+        with pytest.raises(ValueError, match="bytes of a URI"):
+            await edge.client.count("Contact", in_list("Id", [NOBODY] * 500))
+
+    @pytest.mark.parametrize("body", [{}, [], {"totalSize": True}, {"totalSize": -1}, {"totalSize": "5"}])
+    async def test_an_answer_without_a_count_is_an_outage(self, edge: Edge, body: Any) -> None:
+        edge.answer(orjson.dumps(body).decode())
+        with pytest.raises(Unreachable, match="no count"):
+            await edge.client.count("Contact")
 
 
 class TestUpdate:

@@ -48,6 +48,19 @@ async def test_queries_hide_the_deleted_and_query_all_shows_them(salesforce: Sim
     assert [(record["Id"], record["MasterRecordId"]) for record in found] == [(other, one)]
 
 
+async def test_records_are_counted_with_and_without_the_deleted(salesforce: SimulatedSalesforce, wire: Wire) -> None:
+    make_lead(salesforce)
+    salesforce.org.delete("Lead", make_lead(salesforce, Email="a@b.co"))
+    for soql, live, whole in (
+        ("SELECT COUNT() FROM Lead", 1, 2),
+        ("SELECT COUNT() FROM Lead WHERE Email = 'a@b.co'", 0, 1),
+        ("SELECT COUNT() FROM Lead LIMIT 1", 1, 1),
+    ):
+        for verb, count in (("query", live), ("queryAll", whole)):
+            assert (await wire.query(soql, verb)).body == {"totalSize": count, "done": True, "records": []}
+    assert (await wire.query("SELECT COUNT() FROM Lead ORDER BY Id")).code == "MALFORMED_QUERY"
+
+
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
