@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from store import waits
+from store.holds import POISONED
 from store.model import DeadLetter, Key
 from store.rows import entry_of, list_json, record_row
 from store.writer import Transaction
@@ -42,13 +43,18 @@ async def content(tx: Transaction, entry_id: int) -> dict[str, Any]:
 
 
 async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> int:
-    """Put dead letters back, in the order of what they wait for; returns how many. Events nobody could read stay."""
+    """Put dead letters back, in the order of what they wait for; returns how many. Events nobody could read stay.
+
+    A flow that stopped because so many were refused tries again with them.
+    """
     letters = await _still_dead(tx, letters)
     deliver = [letter.entry for letter in letters if letter.flow == "deliver"]
     await tx.run("set_due", list_json(deliver), now_ms)
     entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(deliver))]
     known = await waits.records(tx, [entry.key for entry in entries])
     await waits.work_out(tx, entries, known, now_ms)
+    if deliver:
+        await tx.run("delete_note", POISONED)
     scores = [letter for letter in letters if letter.flow == "scores"]
     for letter in scores:
         await tx.run("score_again", letter.object, letter.id, now_ms)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from store import admin, intake, outbox, scores, waits
+from store import admin, holds, intake, outbox, scores, waits
 from store.database import Lock, open_database
 from store.model import (
     Change,
@@ -190,10 +190,13 @@ class Store:
         follow_ups: Sequence[Change] = (),
         handovers: Sequence[HandOver] = (),
         left: Sequence[Key] = (),
+        notes: Mapping[str, Any] | None = None,
     ) -> list[HandOver]:
         """Write down what became of claimed entries, with what follows from it; returns the handovers that were refused."""
 
         async def work(tx: Transaction) -> list[HandOver]:
+            for name, value in (notes or {}).items():
+                await tx.run("put_note", name, orjson.dumps(value).decode())
             return await outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers, left=left)
 
         refused = await self.submit(work)
@@ -281,6 +284,10 @@ class Store:
     async def put_note(self, name: str, value: Any) -> None:
         """Write a small fact."""
         await self.submit(lambda tx: tx.run("put_note", name, orjson.dumps(value).decode()))
+
+    async def holds(self) -> holds.Holds:
+        """What makes a flow stand still until a person ends it."""
+        return await self.submit(holds.holds)
 
     async def data_version(self) -> int:
         """A number that changes when another process has written to the store."""

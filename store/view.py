@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import orjson
 
 from store import admin, waits
 from store.database import beside
+from store.holds import Holds, holds
 from store.model import DeadLetter, ObjectName, Record, Replay
 from store.writer import Transaction
 
@@ -44,6 +45,7 @@ class View:
     people: int
     heartbeat: Mapping[str, Any] | None
     swept_until: float | None
+    holds: Holds = field(default_factory=Holds)
 
 
 @asynccontextmanager
@@ -66,7 +68,15 @@ async def view(path: Path, *, blocked_most: int) -> View:
             people=await tx.value("count_people"),
             heartbeat=await _note(tx, "heartbeat"),
             swept_until=await _note(tx, "swept_until"),
+            holds=await holds(tx),
         )
+
+
+async def heartbeat(path: Path) -> Mapping[str, Any] | None:
+    """The daemon's last heartbeat."""
+    async with reading(path) as tx:
+        found: Mapping[str, Any] | None = await _note(tx, "heartbeat")
+        return found
 
 
 async def replays(path: Path) -> list[Replay]:

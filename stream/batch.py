@@ -3,6 +3,8 @@
 items ──cut──▶ calls of ≤ 300 records and ≤ 1 MB ──▶ result or error per call ──judge──▶ a verdict for each item
                               ▲                                │
                               └── halved · bisected · reshaped ┘      only a changed request is sent again at once
+
+Nothing more is sent once the flow is known to be poisoned; what was not sent goes back as it was.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from stream.clock import Clock
 from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MOST_BODY_BYTES, record_bytes
+from stream.marketo.codes import rule_of
 from stream.marketo.outcomes import Operation, Outcome, judge_error, judge_record
 from stream.plan import Remove, Upsert
+from stream.poison import Poison
 
 COMPANY_FIELDS = frozenset(
     {"company", "site", "website", "mainPhone", "annualRevenue", "industry", "numberOfEmployees", "sicCode"}
@@ -42,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one item: Marketo's result (acknowledged), or what to do about it."""
+    """What became of one item: Marketo's result (acknowledged), or what to do about it; neither where it was not sent."""
 
     item: Item
     result: RecordResult | None
@@ -50,6 +54,7 @@ class Verdict:
     message: str = ""
 
 
+SUSPECTS_MOST = 8  # so many refused alone with what may be Marketo's own fault, and nothing accepted: it is
 PROOF_SECONDS = 300.0  # how fresh an accepted record must be to prove that Marketo itself is well
 
 
@@ -71,25 +76,38 @@ class Proof:
 
 @dataclass(slots=True)
 class Batch:
-    """How to send items of one kind. `reshape` is asked for another call when Marketo refuses the request's form (1011)."""
+    """How to send items of one kind. `reshape` is asked for another call when Marketo refuses the request's form (1011).
+
+    `excuses` tells whose refusal is no sign of poison.
+    """
 
     call: Call
     operation: Operation
     max_attempts: int
     others_pass: Proof
+    poison: Poison
     creates: bool = False
     reshape: Callable[[], Call | None] = lambda: None
+    excuses: Callable[[Item], bool] = lambda item: False  # noqa: ARG005 - a default that looks at nothing
     most_records: int = 300
+    _suspects: list[Verdict] = field(default_factory=list)
+    _suspected_at: float = 0.0
+    _outage: Outcome | None = None
 
     async def send(self, items: Sequence[Item]) -> list[Verdict]:
         """Send all items, in as many calls as it takes. Raises nothing that Marketo or the network can cause."""
         verdicts: list[Verdict] = []
         for part in cut(items, self.most_records):
             verdicts += await self.send_call(part)
-        return verdicts
+        if self._outage is None:
+            return verdicts
+        innocent = {verdict.item.entry_id for verdict in self._suspects}
+        return [Verdict(each.item, None, self._outage) if each.item.entry_id in innocent else each for each in verdicts]
 
     async def send_call(self, items: Sequence[Item]) -> list[Verdict]:
         """Send the items in one call, and in more where Marketo asks for smaller or other ones."""
+        if self.poison.stopped or self._outage is not None:
+            return [Verdict(item, None, self._outage) for item in items]
         try:
             results = await self.call([item.body for item in items])
         except StreamError as error:
@@ -109,7 +127,7 @@ class Batch:
 
     def _judge(self, item: Item, result: RecordResult) -> Verdict:
         if result.status != "skipped":
-            return Verdict(item, result, None)
+            return judged(self.poison, Verdict(item, result, None))
         outcome = judge_record(
             result.code,
             operation=self.operation,
@@ -117,7 +135,11 @@ class Batch:
             max_attempts=self.max_attempts,
             others_pass=self.others_pass(),
         )
-        return Verdict(item, result if outcome.action == "ack" else None, outcome, result.message)
+        return self._verdict(item, result if outcome.action == "ack" else None, outcome, result.message)
+
+    def _verdict(self, item: Item, result: RecordResult | None, outcome: Outcome, message: str = "") -> Verdict:
+        verdict = Verdict(item, result, outcome, message)
+        return verdict if self.excuses(item) and not self.poison.stopped else judged(self.poison, verdict)
 
     async def _refused(self, items: Sequence[Item], error: StreamError) -> list[Verdict]:
         alone = len(items) == 1
@@ -138,8 +160,28 @@ class Batch:
         reshaped = self._reshaped(items, outcome)
         if reshaped is not None:
             return await reshaped.send_call(items)
+        if alone and rule_of(outcome.code).needs_proof:
+            return [self._suspect(items[0], outcome)]
         answer = RecordResult("deleted") if outcome.action == "ack" else None
-        return [Verdict(item, answer, outcome) for item in items]
+        return [self._verdict(item, answer, outcome) for item in items]
+
+    def _suspect(self, item: Item, outcome: Outcome) -> Verdict:
+        """One record alone was refused with a code that may be Marketo's own fault.
+
+        Where Marketo accepts others meanwhile, it is the record's. Where it accepts nothing, it is Marketo's: the batch is
+        divided no further, and nobody is blamed.
+        """
+        clock, verdict = self.others_pass.clock, Verdict(item, None, outcome)
+        if not self._suspects:
+            self._suspected_at = clock.monotonic()
+        self._suspects.append(verdict)
+        if self.others_pass.accepted_at > self._suspected_at:
+            for each in self._suspects:
+                judged(self.poison, each)
+            self._suspects.clear()
+        elif len(self._suspects) >= SUSPECTS_MOST:
+            self._outage = replace(outcome, action="retry", counted=False, wait_seconds=None, escalates=None, stops=True)
+        return verdict
 
     def _reshaped(self, items: Sequence[Item], outcome: Outcome) -> Batch | None:
         """The same items in another form, where the form was refused and there is another."""
@@ -149,6 +191,24 @@ class Batch:
             other = self.reshape()
             return replace(self, call=other, reshape=lambda: None) if other is not None else None
         return None
+
+
+def judged(poison: Poison, verdict: Verdict) -> Verdict:
+    """The verdict, noted where it says that a record was accepted, or refused for itself; each record counts once.
+
+    Once the flow is poisoned nobody is given up any more: who would be goes back as it was.
+    """
+    outcome, attempts = verdict.outcome, verdict.item.claimed.entry.attempts
+    if verdict.result is not None:
+        poison.note()
+    elif outcome is not None and outcome.action in {"dead", "park"}:
+        if poison.stopped:
+            return Verdict(verdict.item, None, None)
+        if attempts == 0 or rule_of(outcome.code).alone != "retry":
+            poison.note(outcome.code)
+    elif outcome is not None and outcome.action == "retry" and outcome.counted and attempts == 0:
+        poison.note(outcome.code)
+    return verdict
 
 
 def _without_company(items: Sequence[Item]) -> bool:

@@ -176,7 +176,8 @@ class Deliver(Section):
         0.2,
         gt=0,
         le=1,
-        description="The share of refused ones in the last 1,000 records above which the flow stops and asks for help.",
+        description="The share of refused ones in the last 1,000 records above which the flow stops and asks for help; half as "
+        "many in a row suffice; 1 means never.",
     )
     settle_seconds: SecondsOrNone = Field(
         90.0,

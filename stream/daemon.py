@@ -33,6 +33,7 @@ from stream.dispatch import Dispatch
 from stream.errors import BudgetSpent, StreamError
 from stream.exclusion import Exclusion
 from stream.heartbeat import Heartbeat
+from stream.holds import Holds
 from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
@@ -40,6 +41,7 @@ from stream.marketo.limits import Gate
 from stream.people import Resolver
 from stream.people_calls import PeopleCalls
 from stream.plan import Rules
+from stream.poison import Poison
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
@@ -163,6 +165,7 @@ class Daemon:
     def _build(self) -> None:
         settings, edge, clock = self.settings, self.edges, self.clock
         backoff = Backoff(1.0, 60.0)
+        self.holds = Holds(self.store, clock, Poison(settings.deliver.poison_share))
         self.capture = Capture(
             source=CometdSource(
                 edge.sign_in,
@@ -205,6 +208,7 @@ class Daemon:
             relative_score_field=settings.scores.relative_score_field,
             max_attempts=settings.deliver.max_attempts,
             backoff=backoff,
+            holds=self.holds,
         )
         self.heartbeat = Heartbeat(
             store=self.store,
@@ -214,6 +218,7 @@ class Daemon:
             reading=self.reading,
             reconcile=self.reconcile,
             scores=self.scores,
+            holds=self.holds,
             budgets={"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes},
         )
 
@@ -233,6 +238,7 @@ class Daemon:
                 batch_size=settings.batch_size,
                 partition=settings.partition,
                 proof=proof,
+                poison=self.holds.poison,
             ),
             rules=rules(self.settings, edge.user_filter),
             waits=Waits(Backoff(1.0, 900.0), settings.settle_seconds),
@@ -240,6 +246,7 @@ class Daemon:
             max_attempts=settings.max_attempts,
             batch_size=settings.batch_size,
             proof=proof,
+            holds=self.holds,
             exclusion=exclusion,
         )
         return Deliver(
@@ -285,6 +292,7 @@ class Daemon:
         """Run until `stop()` or a signal. Raises what a loop could not survive."""
         recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
         await self.heartbeat.restore_budgets()
+        await self.holds.look()
         log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
         inputs: list[Callable[[], Coroutine[Any, Any, None]]] = [
             self.capture.run,
@@ -295,6 +303,7 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch_committer(), name="watch committer")
             beat = group.create_task(self.heartbeat.run(), name="heartbeat")
+            looks = group.create_task(self.holds.run(), name="holds")
             delivery = group.create_task(self.deliver.run(), name="deliver")
             tasks = [group.create_task(run(), name=run.__qualname__) for run in inputs]
             self.ready.set()
@@ -303,8 +312,8 @@ class Daemon:
             for task in tasks:
                 task.cancel()
             await self._drain(delivery)
-            beat.cancel()
-            watch.cancel()
+            for task in (beat, looks, watch):
+                task.cancel()
         await self.heartbeat.beat(stopped=True)
         log.info("daemon_stopped")
 

@@ -2,7 +2,8 @@
 
 outbox ──claim──▶ batch (full, or lingered) ──dispatch──▶ acknowledged · later · dead
           ▲                                                   │
-          └── woken by new work, a finished batch, a due time ┘     paused while Marketo cannot take anything
+          └── woken by new work, a finished batch, a due time ┘     paused while Marketo cannot take anything,
+                                                                    held while the operator wants it, or so much was refused
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Deliver:
         self._wake.set()
 
     def _slots(self) -> int:
-        if self._draining or self._stale_mappings:
+        if self._draining or self._stale_mappings or self.dispatch.holds.held("deliver"):
             return 0
         if not self.pause:
             return self.concurrency - len(self._tasks)
@@ -181,7 +182,7 @@ class Deliver:
         """How long nothing can become due, unless somebody wakes the loop."""
         if self.pause:
             return max(min(self.pause.until - self.clock.monotonic(), LOOK_SECONDS), 0.05) if not self._tasks else LOOK_SECONDS
-        if len(self._tasks) >= self.concurrency:
+        if len(self._tasks) >= self.concurrency or self.dispatch.holds.held("deliver"):
             return LOOK_SECONDS
         due = await self.store.next_due()
         if due is None:

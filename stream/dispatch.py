@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from store.holds import POISONED
 from store.model import PEOPLE, Ack, Claimed, Dead, HandOver, ObjectName, Record, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Item, Proof, Verdict
 from stream.clock import Clock
 from stream.exclusion import Exclusion, rounds
+from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation
@@ -34,6 +36,8 @@ MARKETO_OBJECT: Mapping[ObjectName, MarketoObject] = {
     "OpportunityContactRole": "opportunities/roles",
 }
 
+VALUE_CODE = "VALUE"  # refused by the mapping, for Marketo would
+
 EMAIL_CURE = "let the Marketo admin correct the sales person's email: it must equal the Salesforce user's"
 
 
@@ -50,6 +54,7 @@ class Dispatch:
     max_attempts: int
     batch_size: int
     proof: Proof
+    holds: Holds
     exclusion: Exclusion = field(default_factory=Exclusion)
 
     def now_ms(self) -> int:
@@ -61,6 +66,9 @@ class Dispatch:
         settled = Settled()
         items: list[Item] = []
         for each in claimed:
+            if self.holds.poison.stopped:
+                settled.add(Retry(each.entry.entry_id, each.entry.key, self.now_ms(), tried=False))
+                continue
             planned = plan(each, mapping, self.rules)
             if isinstance(planned, Upsert | Remove):
                 items.append(_item(each, planned))
@@ -87,7 +95,17 @@ class Dispatch:
             return
         outcomes, follow_ups, handovers, left = settled.outcomes, settled.follow_ups, settled.handovers, settled.left
         settled.outcomes, settled.follow_ups, settled.handovers, settled.left = [], [], [], []
-        refused = await self.store.finish(outcomes, self.now_ms(), follow_ups=follow_ups, handovers=handovers, left=left)
+        poisoned = self.holds.news()
+        refused = await self.store.finish(
+            outcomes,
+            self.now_ms(),
+            follow_ups=follow_ups,
+            handovers=handovers,
+            left=left,
+            notes={POISONED: poisoned} if poisoned is not None else {},
+        )
+        if poisoned is not None:
+            self.holds.noted()
         for each in refused:
             log.warning("conversion_left_two_people", lead=each.giver[1], contact=each.taker[1], marketo_id=each.marketo_id)
 
@@ -111,6 +129,8 @@ class Dispatch:
         if isinstance(planned, Reread):
             settled.add(Retry(entry.entry_id, entry.key, self.now_ms(), counted=planned.counted, read=planned.why))
         elif isinstance(planned, Refuse):
+            if planned.code == VALUE_CODE:
+                self.holds.poison.note(planned.code)
             settled.add(Dead(entry.entry_id, entry.key, planned.code, planned.cause, planned.cure))
         elif isinstance(planned, Done):
             settled.add(Ack(entry.entry_id, entry.key, state=planned.state))
@@ -138,7 +158,7 @@ class Dispatch:
         return passed_on
 
     async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled, replan: Replan) -> None:
-        if settled.pause is not None:
+        if settled.pause is not None or self.holds.poison.stopped:
             for item in items:
                 settled.add(back(item, self.now_ms()))
             return
@@ -167,6 +187,7 @@ class Dispatch:
             operation,
             self.max_attempts,
             others_pass=self.proof,
+            poison=self.holds.poison,
             most_records=self.batch_size,
         )
 
@@ -188,13 +209,15 @@ class Dispatch:
 
         The email must equal the Salesforce user's, or the Marketo tab in Salesforce stays empty: so it is tried, and said loudly.
         """
-        verdicts = {verdict.item.entry_id: verdict for verdict in await self._batch("User", "upsert").send(items)}
+        batch = self._batch("User", "upsert")
+        batch.excuses = _may_lack_email
+        verdicts = {verdict.item.entry_id: verdict for verdict in await batch.send(items)}
         stuck = [
             verdict.item
             for verdict in verdicts.values()
             if verdict.outcome is not None
             and verdict.outcome.action == "dead"
-            and verdict.item.claimed.record.in_marketo
+            and _may_lack_email(verdict.item)
             and verdict.item.body.pop("email", None) is not None
         ]
         for verdict in await self._batch("User", "upsert").send(stuck) if stuck else []:
@@ -224,6 +247,10 @@ class Dispatch:
                 stale.append(Item(item.claimed, Remove(role_key(old)), role_key(old)))
         verdicts = await self._batch("OpportunityContactRole", "delete").send(stale)
         return [verdict for verdict in verdicts if verdict.result is None]
+
+
+def _may_lack_email(item: Item) -> bool:
+    return item.claimed.record.in_marketo and item.body.get("email") is not None
 
 
 def _item(claimed: Claimed, planned: Upsert | Remove) -> Item:

@@ -13,11 +13,13 @@ from typing import Any
 
 import structlog
 
+from store.holds import FLOWS
 from store.store import Store
 from stream.budget import DailyBudget
 from stream.capture import Capture
 from stream.clock import Clock
 from stream.deliver import Deliver
+from stream.holds import Holds
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.scores import Scores
@@ -58,6 +60,7 @@ class Heartbeat:
     reading: Reading
     reconcile: Reconcile
     scores: Scores
+    holds: Holds
     budgets: Mapping[str, DailyBudget]
     _line_at: float = float("-inf")
     _last_hour: dict[str, LastHour] = field(default_factory=dict)
@@ -97,6 +100,7 @@ class Heartbeat:
             "stream": {"state": self.capture.state, "error": self.capture.error, "heard_at": self.capture.heard_at},
             "pending": self.capture.pending,
             "paused": {"code": pause.code, "cause": pause.cause, "cure": pause.cure} if pause else None,
+            "held": [flow for flow in FLOWS if self.holds.held(flow)],
             "errors": {
                 "deliver": self.deliver.not_ready,
                 "reading": self.reading.error,

@@ -11,7 +11,7 @@ import structlog
 from store.model import Ack, Claimed, Dead, HandOver, Key, Retry
 from store.store import Store
 from stream import people
-from stream.batch import Batch, Call, Item, Proof, Verdict
+from stream.batch import Batch, Call, Item, Proof, Verdict, judged
 from stream.errors import StreamError
 from stream.exclusion import Exclusion
 from stream.marketo.answers import RecordResult
@@ -19,6 +19,7 @@ from stream.marketo.client import MarketoClient
 from stream.marketo.outcomes import judge_error
 from stream.people import LookupFailed, Resolution, Resolver
 from stream.plan import Plan, Upsert
+from stream.poison import Poison
 from stream.settle import Settled, back
 
 log = structlog.get_logger(__name__)
@@ -41,6 +42,7 @@ class PeopleCalls:
     batch_size: int
     partition: str
     proof: Proof
+    poison: Poison
     external_id_lookup: bool = False
     _create_most: int = 300
 
@@ -91,18 +93,24 @@ class PeopleCalls:
         self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, replan: Replan, *, now_ms: int
     ) -> list[Verdict]:
         """Marketo refused the question: where one record's value is to blame, the others are asked for without it."""
+        if self.poison.stopped:
+            return [Verdict(item, None, None) for item in items]
         attempt = max(item.claimed.entry.attempts for item in items) + 1
         judgement = judge_error(error, batch=1, operation="upsert", attempt=attempt, max_attempts=self.max_attempts)
         if judgement.counted and len(items) > 1:
             middle = len(items) // 2
             first = await self.send(items[:middle], held, settled, replan, now_ms=now_ms)
             return first + await self.send(items[middle:], held, settled, replan, now_ms=now_ms)
-        return [Verdict(item, None, judgement) for item in items]
+        return [judged(self.poison, Verdict(item, None, judgement)) for item in items]
 
     def _without_calls(self, resolution: Resolution, settled: Settled, now_ms: int) -> None:
         for item, why in resolution.deferred:
             settled.add(back(item, now_ms + DEFER_MS, cause=why))
         for item, refuse in resolution.refused:
+            if self.poison.stopped:
+                settled.add(back(item, now_ms))
+                continue
+            self.poison.note(refuse.code)
             settled.add(Dead(item.entry_id, item.claimed.entry.key, refuse.code, refuse.cause, refuse.cure))
         for item in resolution.parted:
             why = "no longer shares a Marketo person"
@@ -190,7 +198,15 @@ class PeopleCalls:
 
     def _batch(self, call: Call, *, creates: bool) -> Batch:
         most = min(self.batch_size, self._create_most) if creates else self.batch_size
-        return Batch(call, "upsert", self.max_attempts, creates=creates, others_pass=self.proof, most_records=most)
+        return Batch(
+            call,
+            "upsert",
+            self.max_attempts,
+            others_pass=self.proof,
+            poison=self.poison,
+            creates=creates,
+            most_records=most,
+        )
 
     def _update(self) -> Call:
         async def call(records: Sequence[Mapping[str, Any]]) -> list[RecordResult]:

@@ -26,6 +26,7 @@ from stream.budget import DailyBudget
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
 from stream.errors import BudgetSpent, MarketoError, StreamError
+from stream.holds import Holds
 from stream.marketo.answers import Activity, Page
 from stream.marketo.client import MarketoClient
 from stream.retry import Backoff
@@ -72,10 +73,10 @@ class Scores:
     relative_score_field: str
     max_attempts: int
     backoff: Backoff
+    holds: Holds
     error: str = ""
     written: int = 0
     swept_until: float | None = None
-    paused: bool = False
     _fields: dict[ObjectName, list[ScoreField]] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
     _types: list[int] = field(default_factory=list)
@@ -88,6 +89,9 @@ class Scores:
     async def run(self) -> None:
         """Bring scores back until cancelled."""
         while True:
+            if self.holds.held("scores"):
+                await wait_for_event(self._wake, self.clock, LOOK_SECONDS)
+                continue
             try:
                 await self._turn()
                 if self.error:
@@ -126,6 +130,8 @@ class Scores:
         await self._due()
         if self.clock.monotonic() >= self._next_feed:
             await self._feed()
+            if self.holds.held("scores"):
+                return
             self._next_feed = self.clock.monotonic() + self.interval_seconds
         if self.clock.monotonic() >= self._next_sweep:
             self._next_sweep = self.clock.monotonic() + await self._sweep()
@@ -151,7 +157,7 @@ class Scores:
         """Everybody to whom something happened since the last look.
 
         Activities can appear late, so each look begins a little before the last one did; what was seen then is known by its guid.
-        A look that was cut short goes on at its own token.
+        A look that was cut short, by a failure or because the flow was paused, goes on at its own token.
         """
         await self._resolve_types()
         began = self.clock.now()
@@ -167,6 +173,8 @@ class Scores:
                 break
             token = page.next_token
             await self.store.put_note("activities", {**held, "token": token})
+            if self.holds.held("scores"):
+                return
         await self.store.put_note("activities", {"since": began})
         for guid in list(self._seen)[: max(len(self._seen) - SEEN_MOST, 0)]:
             del self._seen[guid]

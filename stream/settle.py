@@ -58,10 +58,12 @@ def settle(verdicts: Sequence[Verdict], settled: Settled, waits: Waits, now_ms: 
             if first := verdict.item.claimed.entry.pending.first_commit_ms:
                 settled.commits_ms.append(first)
         elif verdict.outcome is not None:
-            if stops_flow(verdict.outcome):
+            if stops_flow(verdict.outcome) or verdict.outcome.stops:
                 settled.pause = verdict.outcome
             settled.answered |= verdict.outcome.counted
             settled.add(_refused(verdict, verdict.outcome, waits, now_ms))
+        else:
+            settled.add(back(verdict.item, now_ms))
 
 
 def stops_flow(judgement: Judgement) -> bool:

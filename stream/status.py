@@ -19,6 +19,7 @@ from stream.budget import CENTRAL, day_in
 from stream.config_model import Settings
 from stream.dead import moment
 from stream.heartbeat import hours_to_loss
+from stream.holds import cure_of
 
 State = Literal["ok", "degraded", "failing", "stopped"]
 
@@ -26,6 +27,7 @@ STALE_SECONDS = 30.0
 LOSS_HOURS = 24.0
 BLOCKED_SHOWN = 50
 PASSING_CODES = frozenset({"606", "615"})  # Marketo's short-term limits: seconds, and others' calls count in them too
+HELD_WORDS = {"deliver": "nothing goes to Marketo", "scores": "no scores go to Salesforce"}
 SERVICES = ("marketo", "salesforce", "score_writes")
 
 
@@ -51,7 +53,7 @@ async def status(settings: Settings, now: float) -> Status:
     found = await view(path, blocked_most=BLOCKED_SHOWN)
     stopped = _why_stopped(found, path, now)
     facts = _facts(found, settings, now, running=not stopped)
-    failing = _near_loss(facts) + ([] if stopped else _failing(found))
+    failing = _near_loss(facts) + _poisoned(found.holds.poisoned) + ([] if stopped else _failing(found))
     degraded = _degraded(found, facts, running=not stopped)
     state: State = "stopped" if stopped else "failing" if failing else "degraded" if degraded else "ok"
     return Status(state, [*stopped, *failing, *degraded], facts)
@@ -85,6 +87,15 @@ def _near_loss(facts: Mapping[str, Any]) -> list[str]:
     return [f"in {hours:g} hours Salesforce begins to forget changes that were not read"]
 
 
+def _poisoned(note: Mapping[str, Any] | None) -> list[str]:
+    """Delivery stopped itself, and waits for a person."""
+    if note is None:
+        return []
+    refused = f"{note['refused']:,} of the last {_count(note['judged'], 'record')} were refused, most of them with {note['code']}"
+    way = f"{cure_of(note)}, or `msi-stream resume deliver` to go on as it is"
+    return [f"nothing goes to Marketo since {moment(note['since'])}: {refused} ({note['cause']}). What to do: {way}"]
+
+
 def _failing(found: View) -> list[str]:
     """What makes the main flow stand still."""
     beat = found.heartbeat or {}
@@ -104,6 +115,8 @@ def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[s
     reasons = []
     if found.dead:
         reasons.append(f"{_count(found.dead, 'dead letter')}: see `msi-stream dead list`")
+    for flow, since in found.holds.paused.items():
+        reasons.append(f"{HELD_WORDS[flow]}, paused by the operator since {moment(since)}: `msi-stream resume {flow}` ends it")
     if not running:
         return reasons
     beat = found.heartbeat or {}
@@ -134,6 +147,8 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
         "dead": found.dead,
         "replay_ids": {each.channel: each.replay_id for each in found.replays},
         "coverage": {},
+        "paused": {flow: moment(since) for flow, since in found.holds.paused.items()},
+        "poisoned": dict(found.holds.poisoned) if found.holds.poisoned is not None else None,
         "calls": _calls(beat.get("calls", {}), settings, now, running=running),
         "people": {
             "synced": found.people,

@@ -9,6 +9,7 @@ import click
 from stream.cli.dead import dead
 from stream.cli.demo import demo
 from stream.cli.doctor import doctor
+from stream.cli.flows import pause, resume
 from stream.cli.init import init
 from stream.cli.options import Commands
 from stream.cli.replay import replay
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, dead, replay):
+for command in (demo, sandbox, init, doctor, run, status, dead, replay, pause, resume):
     cli.add_command(command)
 
 

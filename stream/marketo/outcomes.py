@@ -23,6 +23,7 @@ class Outcome:
 
     `wait_seconds`: 0 at once (the request is changed first), None as long as the caller's backoff says.
     `escalates`: what this becomes when it goes on. `pause_until`: what ends a pause, a probe that succeeds or the daily reset.
+    `stops`: nothing else should be sent for now either.
     """
 
     action: Action
@@ -33,6 +34,7 @@ class Outcome:
     wait_seconds: float | None = None
     escalates: Action | None = None
     pause_until: PauseUntil | None = None
+    stops: bool = False
 
 
 def judge_record(code: str, *, operation: Operation, attempt: int, max_attempts: int, others_pass: bool = True) -> Outcome:

@@ -507,7 +507,6 @@ class TestWarnings:
         [
             ("deliver", "merge_people = true"),
             ("deliver", "max_new_people_a_day = 5"),
-            ("deliver", "poison_share = 0.5"),
             ("reconcile", "interval_seconds = 60"),
             ("reconcile", "backfill_on_first_start = false"),
             ("reconcile", "bulk_above = 1"),
@@ -519,8 +518,8 @@ class TestWarnings:
         assert read(with_section(section, line)).warnings == [f"{key} does nothing yet in this version"]
 
     def test_they_are_warned_of_when_the_environment_sets_them(self, read: Read) -> None:
-        assert read(MINIMAL, {"MSI_STREAM_DELIVER__POISON_SHARE": "0.5"}).warnings == [
-            "deliver.poison_share does nothing yet in this version"
+        assert read(MINIMAL, {"MSI_STREAM_DELIVER__MERGE_PEOPLE": "false"}).warnings == [
+            "deliver.merge_people does nothing yet in this version"
         ]
 
     def test_the_user_filter_works(self, read: Read) -> None:

@@ -1,0 +1,62 @@
+"""What makes a flow stand still until a person ends it: a pause that the operator asked for, or so much refused that it stopped.
+
+Both are notes in the store, so that they outlive the daemon and any process can write or end them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from store.writer import Transaction
+
+Flow = Literal["deliver", "scores"]
+FLOWS: tuple[Flow, ...] = ("deliver", "scores")
+POISONED = "poisoned"
+"""The note of a delivery that stopped itself: refused, judged, code, cause, since (seconds since the epoch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The flows that the operator paused, each with the moment (seconds since the epoch), and why delivery stopped itself."""
+
+    paused: Mapping[Flow, float] = field(default_factory=dict)
+    poisoned: Mapping[str, Any] | None = None
+
+
+async def holds(tx: Transaction) -> Holds:
+    """What stands still."""
+    noted = {flow: value for flow in FLOWS if (value := await _note(tx, pause_note(flow))) is not None}
+    return Holds({flow: float(value["since"]) for flow, value in noted.items()}, await _note(tx, POISONED))
+
+
+def pause_note(flow: Flow) -> str:
+    """The note of a flow that the operator paused."""
+    return f"paused:{flow}"
+
+
+async def pause(tx: Transaction, flows: Sequence[Flow], now: float) -> Holds:
+    """Let these flows stand still; one that does so already keeps its moment."""
+    paused = (await holds(tx)).paused
+    for flow in flows:
+        if flow not in paused:
+            await tx.run("put_note", pause_note(flow), orjson.dumps({"since": now}).decode())
+    return await holds(tx)
+
+
+async def resume(tx: Transaction, flows: Sequence[Flow]) -> Holds:
+    """Let these flows go on, whatever held them; returns what did."""
+    held = await holds(tx)
+    for flow in flows:
+        await tx.run("delete_note", pause_note(flow))
+    if "deliver" in flows:
+        await tx.run("delete_note", POISONED)
+    return held
+
+
+async def _note(tx: Transaction, name: str) -> Any:
+    value = await tx.value("get_note", name)
+    return orjson.loads(value) if value is not None else None

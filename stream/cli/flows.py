@@ -1,0 +1,96 @@
+"""`pause` and `resume`: one flow, or both, held and let go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from store.holds import FLOWS, Flow
+from stream import flows as held
+from stream.cli.options import DEGRADED, config_option, tell
+from stream.clock import SystemClock
+from stream.config import load
+from stream.dead import moment
+from stream.flows import Said
+
+WORDS = {"deliver": "Delivery to Marketo", "scores": "Bringing scores back to Salesforce"}
+
+PAUSE_EPILOG = """FLOW is deliver (changes to Marketo) or scores (scores to Salesforce); both, when none is named. What is in
+flight is finished. Salesforce's changes are still taken and buffered, and nothing is lost. A paused flow outlives restarts,
+until `msi-stream resume`.
+
+\b
+Exit codes:
+  0  paused; or no daemon runs, and the next one starts paused
+  1  noted, and the running daemon has not taken it up yet
+  2  the configuration, the store or an argument cannot be used
+
+\b
+Example:
+  msi-stream pause deliver
+"""
+
+RESUME_EPILOG = """FLOW is deliver or scores; both, when none is named. It also ends the stop of a delivery of which too many
+records were refused (deliver.poison_share): it stops again soon unless the cause was mended.
+
+\b
+Exit codes:
+  0  going on; or no daemon runs, and the next one will
+  1  noted, and the running daemon has not taken it up yet
+  2  the configuration, the store or an argument cannot be used
+
+\b
+Example:
+  msi-stream resume deliver
+"""
+
+
+def _chosen(flow: str | None) -> Sequence[Flow]:
+    return tuple(each for each in FLOWS if flow in {None, each})
+
+
+flow_argument = click.argument("flow", type=click.Choice(FLOWS, case_sensitive=False), required=False)
+
+
+@click.command(epilog=PAUSE_EPILOG)
+@flow_argument
+@config_option
+@click.pass_context
+def pause(ctx: click.Context, flow: str | None, config: Path | None) -> None:
+    """Hold a flow: nothing new is sent, capture goes on buffering."""
+    chosen = _chosen(flow)
+    said = asyncio.run(held.pause(load(config, os.environ).settings.store.path, chosen, SystemClock()))
+    for each in chosen:
+        already = each in said.before.paused
+        since = f"has been paused since {moment(said.after.paused[each])}" if already else "is paused"
+        click.echo(f"{WORDS[each]} {since}; `msi-stream resume {each}` lets it go on.")
+    ctx.exit(_tell_taken_up(said, "the next start is paused"))
+
+
+@click.command(epilog=RESUME_EPILOG)
+@flow_argument
+@config_option
+@click.pass_context
+def resume(ctx: click.Context, flow: str | None, config: Path | None) -> None:
+    """Let a flow go on: one that was paused, or stopped because too many records were refused."""
+    chosen = _chosen(flow)
+    said = asyncio.run(held.resume(load(config, os.environ).settings.store.path, chosen, SystemClock()))
+    for each in chosen:
+        was_held = each in said.before.paused or (each == "deliver" and said.before.poisoned is not None)
+        click.echo(f"{WORDS[each]} {'goes on' if was_held else 'was not held'}.")
+    ctx.exit(_tell_taken_up(said, "the next start goes on"))
+
+
+def _tell_taken_up(said: Said, at_start: str) -> int:
+    if said.taken_up == "no daemon":
+        click.echo(f"No daemon runs: {at_start}.")
+    elif said.taken_up == "not yet":
+        tell("the daemon has not taken it up yet; it does so as soon as it can", "msi-stream status tells how it stands")
+        return DEGRADED
+    else:
+        click.echo("The daemon has taken it up.")
+    return 0
