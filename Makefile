@@ -4,6 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+define CHECK_PYTHON
+import importlib.util, sys
+found = ".".join(map(str, sys.version_info[:2]))
+if sys.version_info < (3, 11):
+    sys.exit(f"msi-stream needs Python 3.11 or newer, and $(PYTHON) is {found}: name another one, as in make PYTHON=python3.11 demo")
+if not importlib.util.find_spec("ensurepip"):
+    sys.exit(f"$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python{found}-venv)")
+endef
+export CHECK_PYTHON
+
 .PHONY: demo test lint fmt lock setup clean
 
 demo: setup
@@ -25,11 +35,12 @@ fmt: setup
 setup: $(READY)
 
 $(READY): requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"msi-stream needs Python 3.11 or newer, found {v[0]}.{v[1]}; try make PYTHON=python3.11 …")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) -c "$$CHECK_PYTHON"
+	@echo "setting up $(VENV), once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # Node is needed only for the tests that run other people's CometD clients and server; without it they are skipped with the reason.
 node_modules/.ready: package-lock.json

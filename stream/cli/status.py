@@ -17,6 +17,7 @@ from stream.config import load
 from stream.status import Status
 from stream.status import status as find_status
 
+BLOCKED_ROWS = 8
 STYLES = {"ok": "bold green", "degraded": "bold yellow", "failing": "bold red", "stopped": "bold red"}
 
 EPILOG = """It works beside a running daemon and without one, and changes nothing. The forecast of calls is for the end of the
@@ -74,12 +75,15 @@ def _show(found: Status, out: Console) -> None:
 
 
 def _show_blocked(facts: Mapping[str, Any], out: Console) -> None:
+    """What the most entries wait for; a screen holds no more."""
     out.print()
     rows = table("waiting", "entries", "for", "why")
-    for each in facts["blocked"]:
+    for each in facts["blocked"][:BLOCKED_ROWS]:
         parent = each["waits_for"]
         rows.add_row(each["object"], str(each["entries"]), f"{parent['object']} {parent['id']}", each["why"])
     out.print(rows)
+    if len(facts["blocked"]) > BLOCKED_ROWS:
+        out.print("… and others: `msi-stream status --json` names them")
 
 
 def _pairs(values: Mapping[str, int], number: str = "{:,}") -> str:

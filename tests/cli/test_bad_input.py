@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -104,6 +107,45 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path, command: lis
     said = here_and_now(*command, "--config", str(config_file(tmp_path, store__path=str(tmp_path / "file" / "store.db"))))
     assert said.code == 2
     assert str(tmp_path / "file") in said.message
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Path]:
+    """An open folder with a closed one in it, and root's rights given away for as long as the test runs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "closed").mkdir()
+        config_file(folder, store__path=str(folder / "closed" / "store.db"))
+        here_and_now("status", "--config", str(folder / "config.toml"))  # all that a command imports is imported
+        for path, mode in ((folder, 0o755), (folder / "closed", 0o500), (folder / "config.toml", 0o644)):
+            path.chmod(mode)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        yield folder
+        if root:
+            os.seteuid(0)
+        (folder / "closed").chmod(0o700)
+        assert list((folder / "closed").iterdir()) == []
+
+
+def test_a_directory_without_permission_is_named(as_nobody: Path) -> None:
+    said = here_and_now("run", "--config", str(as_nobody / "config.toml"))
+    assert said.code == 2
+    assert f"{as_nobody / 'closed'}" in said.message
+    assert "Permission denied" in said.message
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("command", [*LOOKS, ["doctor"]], ids=" ".join)
+def test_a_configuration_that_may_not_be_read_is_named(as_nobody: Path, command: list[str]) -> None:
+    os.seteuid(os.getuid())
+    (as_nobody / "config.toml").chmod(0o000)
+    os.seteuid(65534 if os.getuid() == 0 else os.getuid())
+    said = here_and_now(*command, "--config", str(as_nobody / "config.toml"))
+    assert said.code == 2
+    assert f"{as_nobody / 'config.toml'}" in said.message
+    assert "Permission denied" in said.message
 
 
 async def test_a_second_daemon_ends_with_3_and_names_the_first(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from stream.clock import SystemClock
 from stream.config import load
 from stream.heartbeat import LastHour
 from stream.status import Status, status
-from tests.cli.shell import ask, config_file, here_and_now
+from tests.cli.shell import ask, config_file, here_and_now, msi
 from tests.flow.scenes import company
 from tests.flow.world import world
+from tests.store.outbox_steps import sf_id
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC, 09:13:20 in Chicago
 HOUR = 3600.0
@@ -168,6 +169,25 @@ async def test_what_waits_names_what_it_waits_for_and_for_how_long(tmp_path: Pat
             "why": "it waits to be read from Salesforce",
         }
     ]
+
+
+async def test_a_screen_holds_what_the_most_wait_for_and_says_where_the_rest_is(tmp_path: Path) -> None:
+    config = config_file(tmp_path)
+    store = await Store.open(tmp_path / "store.db")
+    try:
+        waiting = [(account, number) for account in range(12) for number in range(12 - account)]
+        changes = [
+            Change("Contact", sf_id("Contact", 100 * account + number), refs={"account": sf_id("Account", account)}, whole=True)
+            for account, number in waiting
+        ]
+        await store.take(changes, None, int(NOW * 1000))
+    finally:
+        await store.close()
+    shown, told = await msi("status", "--config", str(config)), await msi("status", "--json", "--config", str(config))
+    rows = [line for line in shown.out.splitlines() if "Account 001" in line]
+    assert [row.split()[1] for row in rows] == ["12", "11", "10", "9", "8", "7", "6", "5"]
+    assert "… and others: `msi-stream status --json` names them" in shown.out
+    assert len(told.json()["blocked"]) == 12
 
 
 def test_before_the_first_start_it_is_stopped_and_nothing_is_made(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SEED = 7
 RULES = Rules(deletes={"Lead": "delete", "Opportunity": "delete", "OpportunityContactRole": "delete"})
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 async def test_fifty_kills_lose_nothing_and_double_nobody(tmp_path: Path) -> None:
     chance = random.Random(SEED)  # noqa: S311 - reproducible moments
     states: Counter[str] = Counter()
