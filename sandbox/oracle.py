@@ -182,10 +182,11 @@ class _Comparison:
                 expected.setdefault(key, []).append(row)
         for key, rows in expected.items():
             record = self._instance.roles.get(key)
-            if record is None or len(rows) == 1:
-                self._one("OpportunityContactRole", rows[0], record)
-            else:
+            if record is not None and len(rows) > 1:
                 self._report.counts[ROLE] += 1
+                continue
+            for row in rows:
+                self._one("OpportunityContactRole", row, record)
         kept = {
             self._role_key(row) for row in self._gone("OpportunityContactRole") if self._fate("OpportunityContactRole") == "keep"
         }

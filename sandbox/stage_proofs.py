@@ -169,7 +169,7 @@ def _deletes(facts: Facts, sorter: _Sorter) -> Proof:
     people = deleted["Contact"] + deleted["Lead"]
     evidence = f"{_n(done[OPPORTUNITY], 'deals')} and {_n(done[ROLE], 'roles')} deleted, {_n(people, 'people')} kept"
     problems = sorter.take("deleted", "not deleted")
-    return _line("deletes applied as the settings say", evidence, problems, shown=deleted.total() > 0)
+    return _line("deletes done as the settings say", evidence, problems, shown=deleted.total() > 0)
 
 
 def _clears(facts: Facts, sorter: _Sorter) -> Proof:
@@ -215,8 +215,8 @@ def _killed(facts: Facts) -> Proof:
     unnoted = len({write.request for write in taken})
     if unnoted > CALLS_A_ROUND * facts.concurrency:
         problems.append(f"{unnoted} requests were answered and not noted, more than can be under way at once")
-    evidence = f"{len({_key(write) for write in taken})} taken by Marketo and not noted yet, "
-    evidence += f"{len(again) - len(needless)} of them sent again, nothing else"
+    lost = len({_key(write) for write in taken})
+    evidence = f"{lost} answers were lost with it, {len(again) - len(needless)} sent again, nothing else"
     return _line(claim, evidence, problems, shown=bool(taken))
 
 

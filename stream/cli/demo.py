@@ -51,8 +51,8 @@ Example:
 def demo(ctx: click.Context, records: int) -> None:
     """Watch the daemon work, on this machine alone.
 
-    Starts a simulated Salesforce and a simulated Marketo, and the real daemon between them: a backlog, live changes, lead
-    conversions, a restart, a kill -9, changing scores. Ends with a table of what was proven by comparing the two systems.
+    Starts a simulated Salesforce and a simulated Marketo, and the real daemon between them: a backlog, live changes, changing
+    scores, a restart, lead conversions, a kill -9. Ends with a table of what was proven by comparing the two systems.
     """
     ctx.exit(asyncio.run(_interruptible(lambda: play(records))))
 
