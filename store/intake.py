@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
 from store import waits
-from store.merge import merge, note, pending_of, settle_read, verdict
-from store.model import Change, Entry, Key, ObjectName, Pending, Record, Reread, Unreadable
+from store.merge import doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
+from store.model import Change, Entry, Key, Pending, Record, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_row
 from store.writer import Transaction
 
@@ -37,12 +35,18 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     for change in changes:
         record = known.setdefault(change.key, Record(object=change.object, record_id=change.record_id))
         judged = verdict(record, change)
-        if judged == "drop" or not _matters(record, entries.get(change.key), change):
+        news = reduced(record, change) if judged == "apply" else change
+        if judged == "drop" or not _matters(record, entries.get(change.key), news):
             taken.dropped += 1
+            if change.relevant and not news.relevant:  # nothing is new but its place, which older events are judged by
+                note(record, change)
+                noted[change.key] = record
             continue
         note(record, change)
+        if judged == "apply":
+            learn(record, change)
         noted[change.key] = record
-        entry = _merge_into(entries.get(change.key), change, pending_of(change, judged), record, now_ms=now_ms, taken=taken)
+        entry = _merge_into(entries.get(change.key), news, pending_of(news, judged), record, now_ms=now_ms, taken=taken)
         if entry is not None:
             entries[change.key] = touched[change.key] = entry
     await tx.run_many("put_record", [record_row(record) for record in noted.values()])
@@ -66,7 +70,8 @@ def _merge_into(
     if entry is None:
         if not record.in_marketo:
             pending = _first(pending)
-        return Entry(0, change.object, change.record_id, pending, due_ms=now_ms, queued_ms=now_ms)
+        return Entry(0, change.object, change.record_id, pending, due_ms=now_ms, queued_ms=now_ms, rank=int(change.loaded))
+    entry.rank = min(entry.rank, int(change.loaded))
     unsure = entry.state == "open" and change.kind == "delete" and entry.pending.doubt and perhaps_created(entry, record)
     if entry.state == "in_flight" or entry.later is not None or unsure:
         if entry.later is None:
@@ -137,22 +142,23 @@ async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms:
     )
 
 
-def reread_note(obj: ObjectName) -> str:
-    """The note that holds an object's outstanding re-read."""
-    return f"reread:{obj}"
-
-
-async def ask_rereads(tx: Transaction, rereads: Sequence[Reread]) -> None:
-    """Note that objects have to be read again; an outstanding request is widened, never narrowed."""
-    for reread in rereads:
-        name = reread_note(reread.object)
-        held = await tx.value("get_note", name)
-        since_s = min(orjson.loads(held)["since_s"], reread.since_s) if held is not None else reread.since_s
-        await tx.run("put_note", name, orjson.dumps({"since_s": since_s, "why": reread.why}).decode())
-
-
 def _event_id(event: Unreadable) -> str:
     return f"{event.channel}@{event.replay_id}#{hashlib.blake2b(event.raw.encode(), digest_size=6).hexdigest()}"
+
+
+def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pending | None) -> None:
+    """The read says how the record is; what arrived meanwhile goes on top, where it is surely newer."""
+    read_s = snapshot.read_s or 0
+    news = reduced(record, snapshot) if entry.pending.kind == "upsert" else snapshot
+    note(record, snapshot)
+    learn(record, snapshot)
+    entry.pending = settle_read(entry.pending, pending_of(news, "apply"), later, entry.later_first_ms, read_s)
+    if later is None or later.kind == "delete":
+        return
+    if perhaps_older(later, entry.later_first_ms, read_s):
+        doubt_fields(record, later)
+    else:
+        learn(record, Change(*record.key, fields=later.fields, whole=later.whole))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +177,11 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     finished: list[Entry] = []
     for entry in entries:
         _settle(entry, known[entry.key], results[entry.entry_id], now_ms)
-        (finished if _nothing_to_delete(entry, known[entry.key]) else kept).append(entry)
-    for entry in finished:
-        known[entry.key].state = "deleted"
+        if _nothing_to_delete(entry, known[entry.key]):
+            known[entry.key].state = "deleted"
+            finished.append(entry)
+        else:
+            (finished if _nothing_new(entry, known[entry.key]) else kept).append(entry)
     await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
     await tx.run("delete_entries", list_json(entry.entry_id for entry in finished))
     await waits.let_go(tx, [entry.key for entry in finished])
@@ -186,17 +194,19 @@ def _nothing_to_delete(entry: Entry, record: Record) -> bool:
     return entry.state == "open" and entry.pending.kind == "delete" and never_there
 
 
+def _nothing_new(entry: Entry, record: Record) -> bool:
+    """The read brought nothing that Marketo does not have."""
+    pending = entry.pending
+    settled = entry.state == "open" and pending.kind == "upsert" and not pending.read
+    return settled and record.in_marketo and bool(record.known) and not (pending.fields or pending.doubt or pending.whole)
+
+
 def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
     later, entry.later = entry.later, None
     entry.state, entry.tries, entry.due_ms = "open", 0, min(entry.due_ms, now_ms)
     snapshot = result.snapshot
     if snapshot is not None:
-        note(record, snapshot)
-        entry.pending = settle_read(
-            entry.pending, pending_of(snapshot, "apply"), later, entry.later_first_ms, snapshot.read_s or 0
-        )
-        if later is not None:
-            record.content = ""  # what is sent is not what was read
+        _settle_snapshot(entry, record, snapshot, later)
     elif result.gone:
         gone = Pending(kind="delete", first_commit_ms=entry.pending.first_commit_ms, doubt=entry.pending.doubt)
         entry.pending = merge(gone, later) if later is not None else gone

@@ -11,16 +11,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from store.digests import UNKNOWN, Known, difference, differing, digests
 from store.model import REFS, Change, Pending, Record
 
 Verdict = Literal["apply", "drop", "read"]
-GONE = "gone"  # in place of a content: a row said that the record is deleted
+GONE: Known = digests({"IsDeleted": True})  # all that is known of a record that a row said is deleted
 
 
 def verdict(record: Record, change: Change) -> Verdict:
     """Whether a change is news for what is known of its record.
 
-    A read or polled row is old where its content is known already. An event is old when it was committed before the
+    A read or polled row is old where all its fields are known already. An event is old when it was committed before the
     SystemModstamp of what was read, or came before in its transaction. SystemModstamp has whole seconds: where an event and a row
     are of the same second, nobody can tell which is newer, and the record is read again. So it is where changes come out of
     order (an event older than one already taken, a delete older than what was read alive, a row that was queried before the last
@@ -42,9 +43,22 @@ def verdict(record: Record, change: Change) -> Verdict:
 def _known_content(record: Record, change: Change) -> bool:
     """A polled row that says what was read before; a delete is known where the record is gone already."""
     if change.kind == "delete":
-        return record.state == "deleted" or (record.content == GONE and change.read_s == record.read_s)
+        return record.state == "deleted" or (record.known == GONE and change.read_s == record.read_s)
     older = record.read_s is not None and change.read_s is not None and change.read_s < record.read_s
-    return older or bool(change.content and change.content == record.content and record.state != "deleted")
+    return older or (bool(record.known) and record.state != "deleted" and not difference(change.fields, record.known))
+
+
+def reduced(record: Record, change: Change) -> Change:
+    """The change without what Marketo has of it already, or will have: a record in Marketo is sent what differs and no more.
+
+    What a row lacks and Marketo was sent is cleared.
+    """
+    if change.kind == "delete" or not record.in_marketo or not record.known:
+        return change
+    if change.whole and change.read_s is None:
+        return change  # created twice: sent whole, nothing is read out of what is not there
+    news = difference(change.fields, record.known) if change.whole else differing(change.fields, record.known)
+    return replace(change, fields=news, whole=False, relevant=change.relevant and bool(news or not change.fields))
 
 
 def note(record: Record, change: Change) -> None:
@@ -56,16 +70,33 @@ def note(record: Record, change: Change) -> None:
         record.created = change.created
     if change.commit_ms >= record.commit_ms and change.transaction:
         record.commit_ms, record.transaction, record.sequence = change.commit_ms, change.transaction, change.sequence
-        record.content = ""
     if change.kind == "delete":
-        record.content = ""
+        record.known = {}
         if change.read_s is not None:
-            record.read_s, record.content = change.read_s, GONE
+            record.read_s, record.known = change.read_s, dict(GONE)
         return
     if record.state in {"deleted", "dropped"}:
-        record.state = "seen"  # it lives: its children wait for it again, and a delete is news again
+        record.state, record.known = "seen", {}  # it lives: its children wait for it again, and a delete is news again
     if change.read_s is not None:
-        record.read_s, record.content = change.read_s, change.content
+        record.read_s = change.read_s
+
+
+def learn(record: Record, change: Change) -> None:
+    """Remember in the record what the change, which is taken as it is, says of its fields. Changes `record` in place."""
+    if change.kind == "delete":
+        return
+    if change.whole:
+        record.known = digests(change.fields)
+        return
+    for name, value in change.fields.items():
+        record.known.pop(name, None)
+        if value is not None:
+            record.known |= digests({name: value})
+
+
+def doubt_fields(record: Record, fields: Pending) -> None:
+    """Which value counts of these fields is not known any more. Changes `record` in place."""
+    record.known |= dict.fromkeys(fields.fields, UNKNOWN)
 
 
 def pending_of(change: Change, judged: Verdict) -> Pending:
@@ -111,10 +142,15 @@ def settle_read(asked: Pending, snapshot: Pending, later: Pending | None, later_
     An event that arrived while the read was under way may be older than what was read: where its commit does not lie after
     the SystemModstamp read, nobody can tell, and the record is read again.
     """
-    settled = merge(asked, snapshot)
+    settled = merge(replace(asked, read=""), snapshot)
     if later is None:
         return settled
-    if later.kind != "delete" and later_first_ms // 1000 <= read_s:
+    if perhaps_older(later, later_first_ms, read_s):
         again = replace(later, fields={}, read=later.read or "changed while it was read")
         return merge(settled, again)
     return merge(settled, later)
+
+
+def perhaps_older(later: Pending, later_first_ms: int, read_s: int) -> bool:
+    """Whether what arrived during a read may have been committed before what was read."""
+    return later.kind != "delete" and later_first_ms // 1000 <= read_s

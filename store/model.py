@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from store.digests import Known
+
 ObjectName = Literal["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]
 OBJECTS: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
 PEOPLE: tuple[ObjectName, ...] = ("Contact", "Lead")
@@ -42,6 +44,7 @@ class Change:
     `whole`: `fields` hold every non-empty field, what is absent is empty. `read`: why the record has to be read from Salesforce
     before it can go out, "" where it need not be. `refs` holds the parents the change tells of (None: it has none).
     `commit_ms`, `transaction`, `sequence` identify an event; `read_s` is the SystemModstamp, in seconds, of what was read.
+    `loaded`: brought by a load, so that live changes go first.
     """
 
     object: ObjectName
@@ -56,8 +59,8 @@ class Change:
     transaction: str = ""
     sequence: int = 0
     read_s: int | None = None
-    content: str = ""
     relevant: bool = True
+    loaded: bool = False
 
     @property
     def key(self) -> Key:
@@ -65,13 +68,42 @@ class Change:
         return self.object, self.record_id
 
 
+How = Literal["streamed", "read", "polled", "waived"]
+"""How an interval came to be complete; waived: the settings ask for nothing from it."""
+
+
 @dataclass(frozen=True, slots=True)
-class Reread:
-    """A request to read all records of an object that were modified at or after `since_s` (seconds since the epoch; 0: all)."""
+class Covered:
+    """An interval of an object's history, in seconds of Salesforce's clock: every change committed in it was taken.
+
+    `cuts`: how often the object had been cut open when the reading began; where it was again since, this proves nothing.
+    """
 
     object: ObjectName
-    since_s: int
+    from_s: float
+    to_s: float
+    how: How
+    cuts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """An interval of an object's history that is to be read again, or for the first time; `why` is told to people."""
+
+    object: ObjectName
+    from_s: float
+    to_s: float
     why: str
+    cuts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Up to where a channel was read without a break, in seconds of Salesforce's clock: from where, for each object on it."""
+
+    channel: str
+    since_s: Mapping[ObjectName, float]
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +118,11 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Record:
-    """One Salesforce record as known here. `filled`: the Marketo fields this daemon has filled (and so may clear)."""
+    """One Salesforce record as known here. `filled`: the Marketo fields this daemon has filled (and so may clear).
+
+    `known`: what Marketo has of each Salesforce field, or will have once the record's entry is done. Whoever makes that untrue
+    (another Marketo person, a key that is another now) forgets it.
+    """
 
     object: ObjectName
     record_id: str
@@ -101,7 +137,7 @@ class Record:
     sent_key: str | None = None
     converted_to: str | None = None
     read_s: int | None = None
-    content: str = ""
+    known: Known = field(default_factory=dict)
     commit_ms: int = 0
     transaction: str = ""
     sequence: int = 0
@@ -138,7 +174,10 @@ class Pending:
 
 @dataclass(slots=True)
 class Entry:
-    """One outbox entry. `later` is what arrived while it was in flight. Times are milliseconds since the epoch."""
+    """One outbox entry. `later` is what arrived while it was in flight; `rank` is 1 for what a load brought.
+
+    Times are milliseconds since the epoch.
+    """
 
     entry_id: int
     object: ObjectName
@@ -150,6 +189,7 @@ class Entry:
     tries: int = 0
     due_ms: int = 0
     queued_ms: int = 0
+    rank: int = 0
     later: Pending | None = None
     later_first_ms: int = 0
     code: str = ""

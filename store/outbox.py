@@ -43,11 +43,18 @@ from store.writer import Transaction
 CROSSING_MS = 300  # how long what would cross a delete on its way is held back
 
 
-async def claim(tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int) -> list[Claimed]:
-    """Take up to `most` ready entries, oldest first, or none while the batch is neither full nor old enough."""
-    rows = await tx.rows("ready", obj, kind, now_ms, most)
+async def claim(
+    tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int, rank: int = 0
+) -> list[Claimed]:
+    """Take up to `most` ready entries of a rank, oldest first, or none while the batch is neither full nor old enough.
+
+    A batch of live changes that is not full is filled up with what a load brought: the call is made anyway.
+    """
+    rows = await tx.rows("ready", obj, kind, rank, now_ms, most)
     if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
         return []
+    if rank == 0 and len(rows) < most:
+        rows += await tx.rows("ready", obj, kind, 1, now_ms, most - len(rows))
     return await _take(tx, [entry_of(row) for row in rows], now_ms)
 
 
@@ -141,7 +148,7 @@ async def finish(
 async def move_people(tx: Transaction, people: Sequence[Record], marketo_id: str | None, now_ms: int) -> None:
     """These records stand behind another Marketo person now (None: behind none); they are read, and sent whole."""
     for record in people:
-        record.marketo_id = marketo_id
+        record.marketo_id, record.known = marketo_id, {}
         if marketo_id is None:
             record.state, record.filled = "seen", frozenset()
     await tx.run_many("put_record", [record_row(record) for record in people])
@@ -155,8 +162,8 @@ async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> Non
     roles = {ack.key[1] for ack in acks if ack.key[0] == role and ack.state == "synced"}
     roles |= {row["record_id"] for row in await tx.rows("sent_roles", list_json(people))} if people else set()
     rows = await tx.rows("role_persons", list_json(roles)) if roles else []
-    stale = [row["record_id"] for row in rows if str(orjson.loads(row["sent_key"])[1]) != row["marketo_id"]]
-    await append(tx, [Change(role, record_id, read="its contact's Marketo person is another now") for record_id in stale], now_ms)
+    stale: list[Key] = [(role, row["record_id"]) for row in rows if str(orjson.loads(row["sent_key"])[1]) != row["marketo_id"]]
+    await send_again(tx, stale, "its contact's Marketo person is another now", now_ms)
 
 
 async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
@@ -166,11 +173,20 @@ async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
     if taker.marketo_id is not None and taker.marketo_id != handover.marketo_id:
         return handover.marketo_id is None
     if taker.state not in {"deleted", "dropped"}:
-        taker.marketo_id = handover.marketo_id
+        taker.marketo_id, taker.known = handover.marketo_id, {}
         taker.filled |= handover.filled
         await tx.run("put_record", *record_row(taker))
     await append(tx, [Change(*handover.taker, read=handover.why)], now_ms)
     return True
+
+
+async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int) -> None:
+    """These records are read and sent whole, whatever Marketo was sent before."""
+    records = list((await waits.records(tx, keys)).values()) if keys else []
+    for record in records:
+        record.known = {}
+    await tx.run_many("put_record", [record_row(record) for record in records])
+    await append(tx, [Change(*key, read=why) for key in keys], now_ms)
 
 
 async def _sort(
@@ -255,7 +271,7 @@ async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, kn
     if retry.forget_marketo_id:
         record.marketo_id, record.state = None, "seen"
     if retry.read and entry.pending.kind == "upsert":
-        entry.pending = replace(entry.pending, read=retry.read)
+        entry.pending, record.known = replace(entry.pending, read=retry.read), {}
     if retry.sync_owner and record.owner:
         owner = (await waits.records(tx, [("User", record.owner)])).get(("User", record.owner))
         if owner is not None and owner.state == "synced":

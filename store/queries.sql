@@ -16,22 +16,23 @@ SELECT e.* FROM json_each(?1) k JOIN entry e ON e.entry_id = k.value;
 -- put_record --
 -- Insert or replace what is known of one record.
 INSERT INTO record (object, record_id, state, marketo_id, owner, account, opportunity, contact, created, filled, sent_key,
-                    converted_to, read_s, content, commit_ms, txn, seq)
+                    converted_to, read_s, known, commit_ms, txn, seq)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (object, record_id) DO UPDATE SET
     state = excluded.state, marketo_id = excluded.marketo_id, owner = excluded.owner, account = excluded.account,
     opportunity = excluded.opportunity, contact = excluded.contact, created = excluded.created, filled = excluded.filled,
-    sent_key = excluded.sent_key, converted_to = excluded.converted_to, read_s = excluded.read_s, content = excluded.content,
+    sent_key = excluded.sent_key, converted_to = excluded.converted_to, read_s = excluded.read_s, known = excluded.known,
     commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq;
 
 -- put_entry --
 -- Insert an entry, or replace the record's entry.
-INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, later,
+INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, rank, later,
                    later_first_ms, code, cause, cure, died_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (object, record_id, flow) DO UPDATE SET
     state = excluded.state, kind = excluded.kind, pending = excluded.pending, read = excluded.read, waits = excluded.waits,
     attempts = excluded.attempts, tries = excluded.tries, due_ms = excluded.due_ms, queued_ms = excluded.queued_ms,
+    rank = excluded.rank,
     later = excluded.later, later_first_ms = excluded.later_first_ms, code = excluded.code, cause = excluded.cause,
     cure = excluded.cure, died_ms = excluded.died_ms;
 
@@ -82,10 +83,10 @@ WHERE EXISTS (SELECT 1 FROM record r WHERE r.owner = k.value AND r.state NOT IN 
    OR EXISTS (SELECT 1 FROM wait w WHERE w.parent_object = 'User' AND w.parent_id = k.value);
 
 -- ready --
--- The oldest entries of one object and kind that may be sent now.
+-- The oldest entries of one object, kind and rank that may be sent now.
 SELECT * FROM entry
-WHERE object = ?1 AND kind = ?2 AND state = 'open' AND waits = 0 AND read = '' AND due_ms <= ?3
-ORDER BY due_ms, entry_id LIMIT ?4;
+WHERE object = ?1 AND kind = ?2 AND rank = ?3 AND state = 'open' AND waits = 0 AND read = '' AND due_ms <= ?4
+ORDER BY due_ms, entry_id LIMIT ?5;
 
 -- to_read --
 -- The oldest entries of one object whose record has to be read from Salesforce.
@@ -97,9 +98,50 @@ ORDER BY due_ms, entry_id LIMIT ?3;
 -- When the first ready entry may be sent, or null; a row for each object and kind keeps it on the index.
 SELECT min(due_ms) AS due_ms FROM (
     SELECT (SELECT min(e.due_ms) FROM entry e
-            WHERE e.object = o.value AND e.kind = k.value AND e.state = 'open' AND e.waits = 0 AND e.read = '') AS due_ms
+            WHERE e.object = o.value AND e.kind = k.value AND e.rank = r.value
+              AND e.state = 'open' AND e.waits = 0 AND e.read = '') AS due_ms
     FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o,
-         json_each('["upsert", "delete"]') k);
+         json_each('["upsert", "delete"]') k, json_each('[0, 1]') r);
+
+-- count_loaded --
+-- How many entries that a load brought are still to be delivered.
+SELECT count(*) AS entries FROM entry WHERE rank = 1 AND state <> 'dead';
+
+-- lift --
+-- What live changes wait for, and what that waits for, goes with the live ones. ?1 is a JSON array of entry numbers.
+UPDATE entry SET rank = 0 WHERE rank = 1 AND entry_id IN (
+    WITH RECURSIVE awaited (entry_id) AS (
+        SELECT p.entry_id FROM json_each(?1) k
+        CROSS JOIN wait w ON w.entry_id = k.value
+        CROSS JOIN entry p ON p.object = w.parent_object AND p.record_id = w.parent_id AND p.flow = 'deliver'
+        UNION
+        SELECT p.entry_id FROM awaited a
+        CROSS JOIN wait w ON w.entry_id = a.entry_id
+        CROSS JOIN entry p ON p.object = w.parent_object AND p.record_id = w.parent_id AND p.flow = 'deliver')
+    SELECT entry_id FROM awaited);
+
+-- coverage --
+-- The intervals of one object that are proven complete, oldest first.
+SELECT * FROM coverage WHERE object = ?1 ORDER BY from_s;
+
+-- all_coverage --
+-- All intervals that are proven complete.
+SELECT * FROM coverage ORDER BY object, from_s;
+
+-- put_coverage --
+-- An interval is complete.
+INSERT INTO coverage (object, from_s, to_s, how) VALUES (?, ?, ?, ?);
+
+-- delete_coverage --
+-- Forget the intervals of one object, before they are written anew.
+DELETE FROM coverage WHERE object = ?1;
+
+-- forget_known --
+-- Nothing is known any more of what Marketo has of these fields of an object. ?1 the object, ?2 a JSON array of field names.
+UPDATE record SET known = (
+    SELECT json_group_object(f.key, f.value) FROM json_each(record.known) f
+    WHERE f.key NOT IN (SELECT n.value FROM json_each(?2) n))
+WHERE object = ?1;
 
 -- next_to_read --
 -- When the first record is due to be read, or null.
@@ -154,7 +196,7 @@ WHERE r.object = 'OpportunityContactRole' AND r.state = 'synced' AND r.sent_key 
 -- forget_roles --
 -- Marketo deletes the roles of an opportunity or person with it: they have to be sent anew, should they come back. ?1 is a JSON
 -- array of the parents' record ids.
-UPDATE record SET state = 'seen', content = ''
+UPDATE record SET state = 'seen', known = '{}'
 WHERE object = 'OpportunityContactRole' AND state = 'synced' AND record_id IN (
     SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
     UNION SELECT r.record_id FROM json_each(?1) k JOIN record r ON r.contact = k.value);

@@ -10,21 +10,23 @@ from typing import Any, TypeVar
 
 import orjson
 
-from store import admin, holds, intake, outbox, scores, waits
+from store import admin, coverage, holds, intake, outbox, scores, waits
 from store.database import Lock, open_database
 from store.model import (
     Change,
     Claimed,
+    Covered,
     DeadLetter,
     Entry,
     HandOver,
+    Hole,
     Key,
     Kind,
     ObjectName,
     Outcome,
     Record,
     Replay,
-    Reread,
+    Stream,
     Unreadable,
 )
 from store.rows import keys_json, list_json, record_of
@@ -93,32 +95,44 @@ class Store:
         now_ms: int,
         *,
         unreadable: Sequence[Unreadable] = (),
-        rereads: Sequence[Reread] = (),
+        holes: Sequence[Hole] = (),
+        stream: Stream | None = None,
     ) -> intake.Taken:
-        """What a batch of events said, and the position up to which that is everything: one transaction."""
+        """What a batch of events said, the position up to which that is everything, and what is proven by it: one transaction."""
 
         async def work(tx: Transaction) -> intake.Taken:
             taken = await intake.append(tx, changes, now_ms)
             await intake.keep_unreadable(tx, unreadable, now_ms)
-            await intake.ask_rereads(tx, rereads)
+            if stream is not None:
+                await coverage.stream_on(tx, stream)
+            await coverage.cut(tx, holes)
             if replay is not None:
                 await tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms)
             return taken
 
         taken = await self.submit(work)
-        if taken.applied or rereads:
+        if taken.applied or holes:
             self.wake()
         return taken
 
-    async def take_rows(self, changes: Sequence[Change], note: str, cursor: Any, now_ms: int) -> intake.Taken:
-        """Rows that a query brought and the cursor behind them (None: the query is finished): one transaction."""
+    async def take_rows(
+        self,
+        changes: Sequence[Change],
+        now_ms: int,
+        *,
+        covered: Sequence[Covered] = (),
+        notes: Mapping[str, Any] | None = None,
+    ) -> intake.Taken:
+        """Rows that a query brought, what is complete with them, and small facts (None: forget it): one transaction."""
 
         async def work(tx: Transaction) -> intake.Taken:
             taken = await intake.append(tx, changes, now_ms)
-            if cursor is None:
-                await tx.run("delete_note", note)
-            else:
-                await tx.run("put_note", note, orjson.dumps(cursor).decode())
+            await coverage.cover(tx, covered)
+            for name, value in (notes or {}).items():
+                if value is None:
+                    await tx.run("delete_note", name)
+                else:
+                    await tx.run("put_note", name, orjson.dumps(value).decode())
             return taken
 
         taken = await self.submit(work)
@@ -126,24 +140,50 @@ class Store:
             self.wake()
         return taken
 
-    async def begin_reread(self, obj: ObjectName, running: str) -> Any:
-        """The re-read to do now: one that was cut short, else the one asked for, which becomes it; None where there is none."""
+    async def cover(self, covered: Sequence[Covered]) -> None:
+        """These intervals are complete."""
+        await self.submit(lambda tx: coverage.cover(tx, covered))
 
-        async def work(tx: Transaction) -> Any:
-            held = await tx.value("get_note", running)
-            if held is None:
-                held = await tx.value("get_note", intake.reread_note(obj))
-                if held is not None:
-                    await tx.run("put_note", running, held)
-                    await tx.run("delete_note", intake.reread_note(obj))
-            return orjson.loads(held) if held is not None else None
-
-        return await self.submit(work)
-
-    async def ask_rereads(self, rereads: Sequence[Reread]) -> None:
-        """Note that objects have to be read again."""
-        await self.submit(lambda tx: intake.ask_rereads(tx, rereads))
+    async def cut(self, holes: Sequence[Hole]) -> None:
+        """These intervals are not complete after all, and are read again."""
+        await self.submit(lambda tx: coverage.cut(tx, holes))
         self.wake()
+
+    async def intervals(self, obj: ObjectName) -> list[coverage.Interval]:
+        """The intervals of an object that are proven complete, oldest first."""
+        return await self.submit(lambda tx: coverage.intervals(tx, obj))
+
+    async def cuts(self, obj: ObjectName) -> int:
+        """How often an object's intervals were cut open so far: what was begun before that proves nothing after it."""
+        return await self.submit(lambda tx: coverage.cuts_of(tx, obj))
+
+    async def holes(self, obj: ObjectName, until_s: float | None = None) -> list[Hole]:
+        """What is to be read of an object, oldest first."""
+        return await self.submit(lambda tx: coverage.holes(tx, obj, until_s))
+
+    async def stream(self, channel: str) -> Stream | None:
+        """Up to where a channel is known to be complete, and for which objects."""
+        return await self.submit(lambda tx: coverage.stream(tx, channel))
+
+    async def stream_on(self, stream: Stream) -> None:
+        """A channel is known to be complete up to there."""
+        await self.submit(lambda tx: coverage.stream_on(tx, stream))
+
+    async def count_loaded(self) -> int:
+        """How many entries that a load brought are still to be delivered."""
+        return int(await self.submit(lambda tx: tx.value("count_loaded")))
+
+    async def send_again(self, keys: Sequence[Key], why: str, now_ms: int) -> None:
+        """These records are read and sent whole, whatever Marketo was sent before."""
+        await self.submit(lambda tx: outbox.send_again(tx, keys, why, now_ms))
+        self.wake()
+
+    async def mapped(self, targets: Mapping[ObjectName, Mapping[str, str]], until_s: float) -> list[ObjectName]:
+        """How fields are mapped now: Salesforce field → Marketo field. Objects mapped otherwise before are read again; those."""
+        changed = await self.submit(lambda tx: coverage.mapped(tx, targets, until_s))
+        if changed:
+            self.wake()
+        return changed
 
     async def replay(self, channel: str) -> Replay | None:
         """The stored position of a channel."""
@@ -151,8 +191,13 @@ class Store:
         return Replay(*rows[0]) if rows else None
 
     async def set_replay(self, replay: Replay) -> None:
-        """Store a position by hand."""
-        await self.submit(lambda tx: tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms))
+        """Store a position that does not follow from the one before: what lies between is not covered by the stream."""
+
+        async def work(tx: Transaction) -> None:
+            await tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms)
+            await tx.run("delete_note", coverage.stream_note(replay.channel))
+
+        await self.submit(work)
 
     # ── reads
 
@@ -168,9 +213,9 @@ class Store:
 
     # ── deliver
 
-    async def claim(self, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int) -> list[Claimed]:
-        """A batch of ready entries, now in flight; empty while it is neither full nor old enough."""
-        return await self.submit(lambda tx: outbox.claim(tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms))
+    async def claim(self, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int, rank: int = 0) -> list[Claimed]:
+        """A batch of ready entries of a rank, now in flight; empty while it is neither full nor old enough."""
+        return await self.submit(lambda tx: outbox.claim(tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms, rank=rank))
 
     async def next_due(self) -> int | None:
         """When the first ready entry is due, in ms, or None."""

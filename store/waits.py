@@ -45,18 +45,21 @@ async def _wait_for_parents(tx: Transaction, entries: Sequence[Entry], known: di
     unknown = {parent for parents in named.values() for parent in parents} - known.keys()
     known.update(await records(tx, unknown))
     waits: list[tuple[int, ObjectName, str]] = []
-    children: dict[Key, ObjectName] = {}
+    children: dict[Key, Entry] = {}
     for entry in entries:
         for parent in named[entry.entry_id]:
             record = known.get(parent)
             if record is None or record.state not in SATISFIED:
                 waits.append((entry.entry_id, *parent))
-                children.setdefault(parent, entry.object)
+                children[parent] = min(children.get(parent, entry), entry, key=lambda each: each.rank)
     await tx.run_many("put_wait", waits)
-    return await _ask_for(tx, children, known, now_ms)
+    asked = await _ask_for(tx, children, known, now_ms)
+    if live := {entry.entry_id for entry in children.values() if entry.rank == 0}:
+        await tx.run("lift", list_json(live))
+    return asked
 
 
-async def _ask_for(tx: Transaction, children: dict[Key, ObjectName], known: dict[Key, Record], now_ms: int) -> list[Key]:
+async def _ask_for(tx: Transaction, children: dict[Key, Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
     """Give every awaited parent without an entry one that reads it from Salesforce."""
     have = {(row["object"], row["record_id"]) for row in await tx.rows("entries_by_key", keys_json(children))}
     missing = [parent for parent in children if parent not in have]
@@ -71,9 +74,10 @@ async def _ask_for(tx: Transaction, children: dict[Key, ObjectName], known: dict
                     entry_id=0,
                     object=parent[0],
                     record_id=parent[1],
-                    pending=Pending(read=f"parent of {children[parent]}"),
+                    pending=Pending(read=f"parent of {children[parent].object}"),
                     due_ms=now_ms,
                     queued_ms=now_ms,
+                    rank=children[parent].rank,
                 )
             )
             for parent in missing

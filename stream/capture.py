@@ -4,10 +4,14 @@
 
 The connect loop is the source's own task: it never waits for what is done here. After any loss a new attempt begins at the
 committed replay id, so an event that was not committed comes again, and one that was is recognised.
+
+What is proven by it: once everything that had arrived is stored, each streamed object is complete up to the last answered
+connect. A stream that goes on at its stored position goes on from there; one that cannot leaves a hole, which is read again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,7 +19,7 @@ from typing import Literal
 import orjson
 import structlog
 
-from store.model import OBJECTS, Change, ObjectName, Replay, Reread, Unreadable
+from store.model import OBJECTS, Change, Covered, Hole, ObjectName, Replay, Stream, Unreadable
 from store.store import Store
 from stream.changes import Echo, changes_of
 from stream.clock import Clock
@@ -24,13 +28,14 @@ from stream.errors import ReplayRefused, StreamError
 from stream.mapping import SourceFields
 from stream.model import ChangeEvent, DecodeError, decode
 from stream.retry import Backoff
-from stream.source import ALL_RETAINED, ChangeSource, Message, Subscription
+from stream.salesforce.server_clock import ServerClock
+from stream.source import ALL_RETAINED, NEW_EVENTS, ChangeSource, Message, Subscription
 
 log = structlog.get_logger(__name__)
 
 BATCH_MOST = 500
 STEADY_SECONDS = 60.0  # a stream that lived so long starts its backoff anew
-MARGIN_S = 900  # how far before the last commit a re-read begins: transactions commit later than they stamp
+RETAINED_S = 71 * 3600  # Salesforce keeps events for 72 hours (CDC Developer Guide); the last of them is left as a margin
 
 State = Literal["starting", "connected", "lost"]
 
@@ -41,13 +46,16 @@ class _Batch:
 
     changes: list[Change] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
-    rereads: list[Reread] = field(default_factory=list)
+    holes: list[Hole] = field(default_factory=list)
     commit_ms: int = 0
 
 
 @dataclass(slots=True)
 class Capture:
-    """The loop. `heard_at` (wall clock) is when Salesforce last proved that nothing is waiting."""
+    """The loop. `heard_at` (wall clock) is when Salesforce last proved that nothing is waiting.
+
+    `first_from` is where a channel begins that was never read: everything retained, or, where a first load follows, new events.
+    """
 
     source: ChangeSource
     store: Store
@@ -57,12 +65,17 @@ class Capture:
     fields: SourceFields
     echo: Echo
     backoff: Backoff
+    server_clock: ServerClock
+    first_from: int = ALL_RETAINED
     state: State = "starting"
     error: str = ""
     events: int = 0
     echoes: int = 0
     heard_at: float | None = None
+    by_object: Counter[ObjectName] = field(default_factory=Counter)
     _subscription: Subscription | None = None
+    _taking: bool = False
+    _since_s: dict[ObjectName, float] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -85,19 +98,53 @@ class Capture:
 
     async def _replay_from(self) -> int:
         stored = await self.store.replay(self.channel)
-        return stored.replay_id if stored is not None else ALL_RETAINED
+        return stored.replay_id if stored is not None else self.first_from
 
     async def _attempt(self, replay_from: int) -> None:
         async with self.source.subscribe(replay_from) as subscription:
             self._subscription, self.state, self.error = subscription, "connected", ""
             self.note_heard()
             try:
+                await self._go_on(replay_from, self.server_clock.at(subscription.heard_at))
                 while True:
                     messages = await subscription.receive(BATCH_MOST)
+                    self._taking = True
                     await self._take(messages, subscription.pending > 0)
+                    self._taking = False
             finally:
                 self.note_heard()
-                self._subscription = None
+                self._subscription, self._taking, self._since_s = None, False, {}
+
+    async def _go_on(self, replay_from: int, now_s: float) -> None:
+        """From where each object is complete once this stream is: from where it was read to, or from now."""
+        held = await self.store.stream(self.channel) if replay_from not in {NEW_EVENTS, ALL_RETAINED} else None
+        since_s = dict(held.since_s) if held is not None else {}
+        streamed = self.modes.set_to("stream")
+        if replay_from == ALL_RETAINED and self.first_from == ALL_RETAINED:
+            for obj in streamed:
+                if not await self.store.intervals(obj):  # the first start, and nothing older is asked for
+                    since_s[obj] = now_s - RETAINED_S
+                    await self.store.cover([Covered(obj, 0.0, since_s[obj], "waived")])
+        self._since_s = {obj: since_s.get(obj, now_s) for obj in streamed}
+        await self.store.stream_on(Stream(self.channel, dict(self._since_s), now_s))
+        self._note_proven(Stream(self.channel, {}, now_s))
+        self.store.wake()  # loads wait for it
+
+    def _proven(self) -> Stream | None:
+        """Up to where the streamed objects are complete, where nothing that has arrived is still to be stored."""
+        if self._subscription is None or self._subscription.pending or not self._since_s:
+            return None
+        return Stream(self.channel, dict(self._since_s), self.server_clock.at(self._subscription.heard_at))
+
+    def _note_proven(self, stream: Stream) -> None:
+        self._since_s = {obj: max(since_s, stream.until_s) for obj, since_s in self._since_s.items()}
+
+    async def prove(self) -> None:
+        """Write down up to where the streamed objects are complete, unless events are being stored: they bring it along."""
+        stream = self._proven() if not self._taking else None
+        if stream is not None and any(since_s < stream.until_s for since_s in stream.since_s.values()):
+            await self.store.stream_on(stream)
+            self._note_proven(stream)
 
     def note_heard(self) -> None:
         """Turn the subscription's monotonic moment into one of the wall clock, which outlives this process."""
@@ -117,12 +164,13 @@ class Capture:
         self.state, self.error = "lost", error.message
 
     async def _start_over(self, error: ReplayRefused) -> None:
-        """The stored replay id is too old: take everything retained, and read again what was modified since the last commit."""
+        """The stored replay id is too old: take everything retained. What was not read until then is a hole, and read again."""
         stored = await self.store.replay(self.channel)
-        since_s = max(stored.commit_ms // 1000 - MARGIN_S, 0) if stored is not None else 0
+        held = await self.store.stream(self.channel)
+        until_s = held.until_s if held is not None else 0.0
         log.error("replay_id_refused", channel=self.channel, replay_id=stored.replay_id if stored else None, hint=error.hint)
         streamed = self.modes.set_to("stream")
-        await self.store.ask_rereads([Reread(obj, since_s, "the stored replay id had expired") for obj in streamed])
+        await self.store.cut([Hole(obj, until_s, until_s, "the stored replay id had expired") for obj in streamed])
         now_ms = int(self.clock.now() * 1000)
         await self.store.set_replay(Replay(self.channel, ALL_RETAINED, stored.commit_ms if stored else 0, now_ms))
 
@@ -135,11 +183,16 @@ class Capture:
         now_ms = int(self.clock.now() * 1000)
         replay_id = last_whole_id(messages, more)
         replay = Replay(self.channel, replay_id, batch.commit_ms, now_ms) if replay_id is not None else None
-        taken = await self.store.take(batch.changes, replay, now_ms, unreadable=batch.unreadable, rereads=batch.rereads)
+        stream = self._proven() if not more else None
+        taken = await self.store.take(
+            batch.changes, replay, now_ms, unreadable=batch.unreadable, holes=batch.holes, stream=stream
+        )
+        if stream is not None:
+            self._note_proven(stream)
         for each in batch.unreadable:
             log.error("event_unreadable", channel=each.channel, replay_id=each.replay_id, cause=each.cause)
-        for reread in batch.rereads:
-            log.warning("reread_asked", object=reread.object, why=reread.why)
+        for hole in batch.holes:
+            log.warning("reread_asked", object=hole.object, why=hole.why)
         log.debug("events_taken", events=len(messages), applied=taken.applied, dropped=taken.dropped, pending=self.pending)
 
     def _read(self, message: Message, batch: _Batch) -> None:
@@ -149,8 +202,9 @@ class Capture:
             batch.commit_ms = max(batch.commit_ms, event.commit_ms)
             if obj is None:
                 return
+            self.by_object[obj] += 1
             if event.is_sweeping:
-                batch.rereads.append(Reread(obj, 0, f"{event.change_type} without record ids"))
+                batch.holes.append(Hole(obj, 0.0, event.commit_ms / 1000, f"{event.change_type} without record ids"))
             elif self.echo.is_echo(event):
                 self.echoes += 1
             else:

@@ -58,6 +58,10 @@ class Catalog:
         """Ask again next time: the fields have changed."""
         self._salesforce.pop(obj, None)
 
+    def forget_all_salesforce(self) -> None:
+        """Ask again next time, whatever the object."""
+        self._salesforce.clear()
+
     async def readable(self, obj: ObjectName) -> list[str]:
         """The fields to ask of Salesforce for one record of the object."""
         describe = await self.salesforce_describe(obj)

@@ -6,13 +6,10 @@ row   ──▶ the whole record, as of its SystemModstamp
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-
-import orjson
 
 from store.model import Change, ObjectName, Ref
 from stream.ids import is_user, widen
@@ -142,7 +139,6 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields) -> C
         refs=refs,
         created=_text_or_none(row.get("CreatedDate")),
         read_s=read_s,
-        content=hashlib.blake2b(orjson.dumps(filled, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest(),
     )
 
 

@@ -34,6 +34,7 @@ from stream.errors import BudgetSpent, StreamError
 from stream.exclusion import Exclusion
 from stream.heartbeat import Heartbeat
 from stream.holds import Holds
+from stream.load import Load
 from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
@@ -45,12 +46,14 @@ from stream.poison import Poison
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
+from stream.rows import Rows
 from stream.salesforce.rest import TOTAL_SECONDS, SalesforceClient
 from stream.salesforce.sign_in import SignIn
 from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
 from stream.scores import Scores
 from stream.settle import Waits
+from stream.source import ALL_RETAINED, NEW_EVENTS
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +167,7 @@ class Daemon:
 
     def _build(self) -> None:
         settings, edge, clock = self.settings, self.edges, self.clock
-        backoff = Backoff(1.0, 60.0)
+        server_clock, backoff = edge.salesforce.server_clock, Backoff(1.0, 60.0)
         self.holds = Holds(self.store, clock, Poison(settings.deliver.poison_share))
         self.capture = Capture(
             source=CometdSource(
@@ -174,6 +177,7 @@ class Daemon:
                 clock=clock,
                 liveness_seconds=self.patience.liveness_seconds,
                 margin_seconds=self.patience.margin_seconds,
+                server_clock=server_clock,
             ),
             store=self.store,
             clock=clock,
@@ -182,17 +186,31 @@ class Daemon:
             fields=edge.catalog.fields(),
             echo=Echo(settings.salesforce.client_name, salesforce_names(settings.scores.field_prefix)),
             backoff=backoff,
+            server_clock=server_clock,
+            first_from=NEW_EVENTS if settings.reconcile.backfill_on_first_start else ALL_RETAINED,
         )
         self.deliver = self._deliver()
         self.reading = Reading(self.store, edge.salesforce, edge.catalog, clock, settings.deliver.linger_seconds, backoff)
+        rows = Rows(self.store, edge.salesforce, edge.catalog, clock)
         self.reconcile = Reconcile(
-            self.store,
-            edge.salesforce,
-            edge.catalog,
-            clock,
-            settings.salesforce.objects,
-            settings.reconcile.poll_interval_seconds,
-            backoff,
+            rows=rows,
+            clock=clock,
+            server_clock=server_clock,
+            channel=settings.salesforce.channel,
+            modes=settings.salesforce.objects,
+            poll_interval_seconds=settings.reconcile.poll_interval_seconds,
+            sweep_interval_seconds=settings.reconcile.interval_seconds,
+            backoff=backoff,
+            heard=self.capture.by_object,
+        )
+        self.load = Load(
+            rows=rows,
+            clock=clock,
+            server_clock=server_clock,
+            channel=settings.salesforce.channel,
+            modes=settings.salesforce.objects,
+            first_load=settings.reconcile.backfill_on_first_start,
+            backoff=backoff,
         )
         self.score_writes = DailyBudget("score writes", settings.scores.daily_writes, clock.now)
         self.scores = Scores(
@@ -217,6 +235,7 @@ class Daemon:
             deliver=self.deliver,
             reading=self.reading,
             reconcile=self.reconcile,
+            load=self.load,
             scores=self.scores,
             holds=self.holds,
             budgets={"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes},
@@ -271,6 +290,7 @@ class Daemon:
                 )
                 if said:
                     log.info("deliver_resumed", code="describe")
+                await self._note_mappings(mappings)
                 return mappings
             except StreamError as error:
                 failures += 1
@@ -283,6 +303,12 @@ class Daemon:
                     log.error("deliver_not_ready", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
                 said = self.deliver.not_ready = error.message
                 await self.clock.sleep(wait_seconds)
+
+    async def _note_mappings(self, mappings: Mapping[ObjectName, ObjectMapping]) -> None:
+        """Where fields are mapped otherwise than before, everything of that object is read again."""
+        targets = {obj: {source: target.name for source, target in mapping.targets.items()} for obj, mapping in mappings.items()}
+        for obj in await self.store.mapped(targets, self.edges.salesforce.server_clock.now()):
+            log.warning("mapping_changed", object=obj, hint="all its records are read again, and sent where they differ")
 
     def stop(self) -> None:
         """End in good order: what is in flight is finished, nothing new is begun."""
@@ -298,6 +324,7 @@ class Daemon:
             self.capture.run,
             self.reading.run,
             self.reconcile.run,
+            self.load.run,
             self.scores.run,
         ]
         async with asyncio.TaskGroup() as group:

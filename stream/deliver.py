@@ -31,6 +31,7 @@ ORDER: tuple[tuple[ObjectName, Kind], ...] = (
     *((obj, "upsert") for obj in LEVELS),
     *((obj, "delete") for obj in reversed(LEVELS)),
 )
+RANKS = (0, 1)  # live changes, then what a load brought
 FIELD_NOT_FOUND = "1006"  # the describe is out of date: unless asked again, every record would follow
 FRESHNESS_SECONDS = 300.0
 PROBE_SECONDS_MOST = {"probe": 300.0, "reset": 900.0, "": 60.0}
@@ -126,16 +127,16 @@ class Deliver:
         return 1 if probing and not self._tasks else 0
 
     async def _start_batches(self, group: asyncio.TaskGroup) -> None:
-        for obj, kind in ORDER:
-            while self._slots() > 0:
-                claimed = await self.store.claim(
-                    obj, kind, most=self.batch_size, now_ms=self._now_ms(), linger_ms=int(self.linger_seconds * 1000)
-                )
-                if not claimed:
-                    break
-                task = group.create_task(self._deliver(obj, claimed), name=f"deliver {obj}")
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
+        for rank in RANKS:
+            for obj, kind in ORDER:
+                while self._slots() > 0 and (claimed := await self._claim(obj, kind, rank)):
+                    task = group.create_task(self._deliver(obj, claimed), name=f"deliver {obj}")
+                    self._tasks.add(task)
+                    task.add_done_callback(self._ended)
+
+    async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
+        linger_ms = int(self.linger_seconds * 1000)
+        return await self.store.claim(obj, kind, most=self.batch_size, now_ms=self._now_ms(), linger_ms=linger_ms, rank=rank)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

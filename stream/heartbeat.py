@@ -20,6 +20,7 @@ from stream.capture import Capture
 from stream.clock import Clock
 from stream.deliver import Deliver
 from stream.holds import Holds
+from stream.load import Load
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.scores import Scores
@@ -59,6 +60,7 @@ class Heartbeat:
     deliver: Deliver
     reading: Reading
     reconcile: Reconcile
+    load: Load
     scores: Scores
     holds: Holds
     budgets: Mapping[str, DailyBudget]
@@ -80,6 +82,7 @@ class Heartbeat:
 
     async def beat(self, *, stopped: bool = False) -> None:
         """Write the state down once; a line for the log once a minute, and at the end."""
+        await self.capture.prove()
         state = self.state(stopped=stopped)
         await self.store.put_note("heartbeat", state)
         budgets = {name: {"day": budget.day, "used": budget.used} for name, budget in self.budgets.items()}
@@ -105,6 +108,7 @@ class Heartbeat:
                 "deliver": self.deliver.not_ready,
                 "reading": self.reading.error,
                 "reconcile": self.reconcile.error,
+                "load": self.load.error,
                 "scores": self.scores.error,
             },
             "freshness": self.deliver.freshness.percentiles(now),
@@ -112,6 +116,7 @@ class Heartbeat:
             "calls": {name: self._calls(name, budget) for name, budget in self.budgets.items()},
             "swept_until": self.scores.swept_until,
             "polled_at": dict(self.reconcile.polled_at),
+            "silent": dict(self.reconcile.silent),
         }
 
     def _calls(self, name: str, budget: DailyBudget) -> dict[str, Any]:

@@ -1,92 +1,90 @@
-"""The reconciling loop: queries by SystemModstamp feed the outbox what the stream does not bring.
+"""The reconciling loop: queries by SystemModstamp bring what the stream does not.
 
-    polled objects, every poll_interval_seconds ─┐
-    re-reads that somebody asked for ────────────┴─▶ queryAll … ORDER BY SystemModstamp ──page──▶ outbox + cursor
+    polled objects, every poll_interval_seconds ─────┐
+    streamed objects, every interval_seconds (sweep) ┴─▶ queryAll … ORDER BY SystemModstamp ──▶ outbox + what is complete
 
-The cursor moves in the transaction that stores its page, so a daemon killed half way goes on where it was. Each query begins a
-quarter of an hour before the cursor, because a transaction commits later than it stamps; rows already known change nothing.
+A sweep finds what Change Data Capture lost without telling, and says so. Where the stream brought nothing at all of an object that
+did change, it is most likely not selected: a stream that looks alive and delivers nothing is the commonest fault of its kind.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from store.model import OBJECTS, Change, ObjectName
-from store.store import Store
-from stream.catalog import Catalog
-from stream.changes import snapshot
+from store.model import Covered, ObjectName
 from stream.clock import Clock, wait_for_event
 from stream.config_model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
-from stream.model import DecodeError
 from stream.retry import Backoff
-from stream.salesforce.rest import SalesforceClient
-from stream.salesforce.soql import datetime_literal, select
+from stream.rows import Page, Rows
+from stream.salesforce.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 
-OVERLAP_S = 900
-RETENTION_S = 72 * 3600  # a polled object begins where a stream subscribed at -2 would
 LOOK_SECONDS = 5.0
+GRACE_S = 120.0  # how long an event may take: what was stamped later may still come by itself
+SILENT_FROM = 5  # a stream is called silent that missed so many changes of an object and brought none
 
 
-def poll_note(obj: ObjectName) -> str:
-    """The note that holds a polled object's cursor."""
-    return f"poll:{obj}"
+def swept_note(obj: ObjectName) -> str:
+    """The note that says when the last sweep of a streamed object began, by Salesforce's clock."""
+    return f"swept:{obj}"
 
 
 @dataclass(slots=True)
 class Reconcile:
-    """The loop. `polled_at` (wall clock) tells when each polled object was last read to the end."""
+    """The loop. `heard` counts the events that the stream brought. `polled_at` (wall clock): when an object was polled last.
 
-    store: Store
-    salesforce: SalesforceClient
-    catalog: Catalog
+    `silent` are the objects of which the stream brings nothing, with the number of changes that it missed.
+    """
+
+    rows: Rows
     clock: Clock
+    server_clock: ServerClock
+    channel: str
     modes: ObjectModes
     poll_interval_seconds: float
+    sweep_interval_seconds: float
     backoff: Backoff
+    heard: Mapping[ObjectName, int]
     error: str = ""
     polled_at: dict[ObjectName, float] = field(default_factory=dict)
+    silent: dict[ObjectName, int] = field(default_factory=dict)
+    _heard_before: dict[ObjectName, int] = field(default_factory=dict)
     _failures: int = 0
     _next: float = 0.0
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Poll and re-read until cancelled."""
-        self._wake = self.store.listen()
+        """Poll and sweep until cancelled."""
+        wake = self.rows.store.listen()
         while True:
-            self._wake.clear()
+            wake.clear()
             if self.clock.monotonic() >= self._next:
                 await self._turn()
-            await wait_for_event(self._wake, self.clock, min(max(self._next - self.clock.monotonic(), 0.01), LOOK_SECONDS))
+            await wait_for_event(wake, self.clock, min(max(self._next - self.clock.monotonic(), 0.01), LOOK_SECONDS))
 
     async def _turn(self) -> None:
         try:
             for obj in self.modes.set_to("poll"):
                 await self._poll(obj)
-            for obj in OBJECTS:
-                await self._reread(obj)
+            for obj in self.modes.set_to("stream"):
+                await self._sweep(obj)
         except StreamError as error:
             self._next = self.clock.monotonic() + self._failed(error)
             return
         if self.error:
             log.info("poll_resumed")
         self.error, self._failures = "", 0
-        self._next = self.clock.monotonic() + self.poll_interval_seconds
+        self._next = self.clock.monotonic() + min(self.poll_interval_seconds, self.sweep_interval_seconds)
 
     def _failed(self, error: StreamError) -> float:
         """Say so once, and return how long to wait, in seconds."""
         self._failures += 1
         if isinstance(error, SalesforceError) and error.code == "INVALID_FIELD":
-            for obj in OBJECTS:
-                self.catalog.forget_salesforce(obj)
+            self.rows.catalog.forget_all_salesforce()
         wait_seconds = (
             min(error.resets_in_seconds, 900.0) if isinstance(error, BudgetSpent) else self.backoff.wait_seconds(self._failures)
         )
@@ -96,42 +94,59 @@ class Reconcile:
         return wait_seconds
 
     async def _poll(self, obj: ObjectName) -> None:
-        began = self.clock.now()
-        held = await self.store.note(poll_note(obj))
-        since_s = int(held["since_s"]) if held else int(self.clock.now()) - RETENTION_S
-        await self._query(obj, poll_note(obj), max(since_s - OVERLAP_S, 0), {"since_s": since_s})
+        """From where the object is complete until now; what was never read before is a load's work."""
+        began, began_s = self.clock.now(), self.server_clock.now()
+        cuts, held = await self.rows.store.cuts(obj), await self.rows.store.intervals(obj)
+        if not held:
+            return
+        wanted = Covered(obj, max(end for _, end, _ in held), began_s, "polled", cuts)
+        async for page in self.rows.since(obj, wanted.from_s):
+            await self.rows.take(page, wanted)
+        await self.rows.store.cover([wanted])
         self.polled_at[obj] = began
 
-    async def _reread(self, obj: ObjectName) -> None:
-        """Do what was asked for. The request becomes a cursor first, so that another request meanwhile is one of its own."""
-        running = f"rereading:{obj}"
-        held = await self.store.begin_reread(obj, running)
-        if held is None:
+    async def _sweep(self, obj: ObjectName) -> None:
+        """Everything modified since the last sweep: what is new was missed by the stream."""
+        began_s = self.server_clock.now()
+        held = await self.rows.store.note(swept_note(obj))
+        if held is None or held > began_s:
+            await self.rows.store.put_note(swept_note(obj), began_s)
             return
-        log.info("reread_started", object=obj, why=held["why"])
-        rows = await self._query(obj, running, int(held["since_s"]), held)
-        await self.store.take_rows([], running, None, self._now_ms())
-        log.info("reread_finished", object=obj, rows=rows)
+        if began_s - held < self.sweep_interval_seconds:
+            return
+        wanted = Covered(obj, held, began_s, "read", await self.rows.store.cuts(obj))
+        missed = 0
+        async for page in self.rows.since(obj, wanted.from_s):
+            missed += await self._take_swept(page, wanted)
+        await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes={swept_note(obj): began_s})
+        self._judge(obj, missed)
 
-    async def _query(self, obj: ObjectName, note: str, since_s: int, cursor: Mapping[str, Any]) -> int:
-        """All rows modified since then, deleted ones too, a page a transaction; the cursor follows the newest stamp."""
-        fields = sorted({*await self.catalog.readable(obj), "IsDeleted"} if obj != "User" else await self.catalog.readable(obj))
-        since = datetime_literal(datetime.fromtimestamp(since_s, UTC))
-        asked = select(fields, obj, f"SystemModstamp >= {since}", "SystemModstamp, Id")
-        newest, count = int(cursor["since_s"]), 0
-        async for page in self.salesforce.query(asked, deleted=True):
-            changes = [change for row in page if (change := self._change(obj, row)) is not None]
-            newest = max([newest, *(change.read_s or 0 for change in changes)])
-            await self.store.take_rows(changes, note, {**cursor, "since_s": newest}, self._now_ms())
-            count += len(page)
-        return count
+    async def _take_swept(self, page: Page, wanted: Covered) -> int:
+        """Store a page; returns how many changes it brought that the stream ought to have brought before."""
+        stream = await self.rows.store.stream(self.channel)
+        due_s = min(wanted.to_s, stream.until_s) - GRACE_S if stream is not None else 0.0
+        late = [change for change in page.changes if (change.read_s or 0) < due_s]
+        young = [change for change in page.changes if (change.read_s or 0) >= due_s]
+        taken = (
+            await self.rows.take(page, wanted, late, {})
+            if not young
+            else await self.rows.store.take_rows(late, self.rows.now_ms())
+        )
+        if young:
+            await self.rows.take(page, wanted, young)
+        return taken.applied - taken.to_read
 
-    def _change(self, obj: ObjectName, row: Mapping[str, Any]) -> Change | None:
-        try:
-            return snapshot(obj, row, self.catalog.fields())
-        except DecodeError as error:
-            log.error("record_unreadable", object=obj, id=str(row.get("Id")), cause=str(error))
-            return None
-
-    def _now_ms(self) -> int:
-        return int(self.clock.now() * 1000)
+    def _judge(self, obj: ObjectName, missed: int) -> None:
+        """Say what was missed; an object that is missed again and again, and never heard of, is silent."""
+        heard = self.heard.get(obj, 0) - self._heard_before.get(obj, 0)
+        self._heard_before[obj] = self.heard.get(obj, 0)
+        if heard and self.silent.pop(obj, 0):
+            log.info("stream_heard_again", object=obj)
+        if missed and not heard and missed + self.silent.get(obj, 0) >= SILENT_FROM:
+            self.silent[obj] = self.silent.get(obj, 0) + missed
+            hint = (
+                "select the object for Change Data Capture in Setup, or look at the channel's filter and the user's permissions"
+            )
+            log.error("stream_silent", object=obj, missed=self.silent[obj], hint=hint)
+        elif missed:
+            log.warning("changes_missed_by_stream", object=obj, records=missed)

@@ -34,6 +34,7 @@ from stream.errors import SalesforceError, StreamError, Unreachable
 from stream.salesforce.bounded import is_address
 from stream.salesforce.cometd_refusals import refusal
 from stream.salesforce.cometd_wire import JsonObject, post, within
+from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.sign_in import Token
 
 CONNECT_SECONDS = 15.0
@@ -88,8 +89,11 @@ class ReplayFrom(ReplayMarkerStorage):
 class FencedTransport(LongPollingTransport):
     """Long polling, one request at a time, with every refusal and every broken answer raised."""
 
-    def __init__(self, *, limits: Limits, clock: Clock, arrived: Callable[[], None], **options: Any) -> None:
+    def __init__(
+        self, *, limits: Limits, clock: Clock, server_clock: ServerClock, arrived: Callable[[], None], **options: Any
+    ) -> None:
         super().__init__(**options)
+        self._server_clock = server_clock
         self._limits = limits
         self._clock = clock
         self._arrived = arrived
@@ -136,7 +140,9 @@ class FencedTransport(LongPollingTransport):
     async def _send_final_payload(self, payload: list[JsonObject], *, headers: Any) -> JsonObject:
         seconds = self._deadline_seconds(payload[0])
         channel = payload[0]["channel"].value
-        sending = post(self._http_session, self._url, payload, headers, self._limits.bytes_most)
+        sending = post(
+            self._http_session, self._url, payload, headers, bytes_most=self._limits.bytes_most, server_clock=self._server_clock
+        )
         try:
             messages = await within(self._clock, seconds, sending)
         except TimeoutError:
@@ -194,7 +200,15 @@ class FencedClient(Client):
     """The library's client for one attempt: opened once, closed in bounded time from whatever state it is in."""
 
     def __init__(
-        self, token: Token, *, replay_from: int, api_version: str, limits: Limits, clock: Clock, arrived: Callable[[], None]
+        self,
+        token: Token,
+        *,
+        replay_from: int,
+        api_version: str,
+        limits: Limits,
+        clock: Clock,
+        server_clock: ServerClock,
+        arrived: Callable[[], None],
     ) -> None:
         super().__init__(
             SignedIn(token),
@@ -206,6 +220,7 @@ class FencedClient(Client):
         self._api_version = api_version
         self._limits = limits
         self._clock = clock
+        self._server_clock = server_clock
         self._arrived = arrived
         self._fenced: FencedTransport | None = None
 
@@ -267,6 +282,7 @@ class FencedClient(Client):
         self._fenced = FencedTransport(
             limits=self._limits,
             clock=self._clock,
+            server_clock=self._server_clock,
             arrived=self._arrived,
             url=self.url,
             incoming_queue=self._incoming_queue,

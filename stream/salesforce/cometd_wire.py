@@ -14,6 +14,7 @@ from stream.clock import Clock
 from stream.errors import SalesforceError, StreamError, Unreachable
 from stream.salesforce.bounded import read_bounded, translated
 from stream.salesforce.cometd_refusals import TokenRefused
+from stream.salesforce.server_clock import ServerClock
 
 T = TypeVar("T")
 JsonObject = dict[str, Any]
@@ -21,7 +22,13 @@ JSON_TYPE = {"Content-Type": "application/json"}
 
 
 async def post(
-    session: aiohttp.ClientSession, url: str, payload: list[JsonObject], headers: Mapping[str, str], bytes_most: int
+    session: aiohttp.ClientSession,
+    url: str,
+    payload: list[JsonObject],
+    headers: Mapping[str, str],
+    *,
+    bytes_most: int,
+    server_clock: ServerClock,
 ) -> list[JsonObject]:
     """Send the messages and return those of the answer. Raises Unreachable, TokenRefused or SalesforceError."""
     what = str(payload[0]["channel"].value)
@@ -29,6 +36,7 @@ async def post(
         sent = session.post(url, data=orjson.dumps(payload), headers={**headers, **JSON_TYPE}, allow_redirects=False)
         async with sent as response:
             text = await read_bounded(response, bytes_most, what=what)
+            server_clock.note(response.headers.get("Date"))
     messages = loads(text)
     if not isinstance(messages, list) or not all(_is_message(one) for one in messages):
         raise _no_bayeux(what, response.status)

@@ -38,6 +38,7 @@ from stream.salesforce.rest_answers import (
     refusal,
     results_of,
 )
+from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.soql import MOST_URI_BYTES, check_id, check_name, select_count, uri_bytes
 
 __all__ = ["CallRefused", "FieldDescribe", "Limit", "ObjectDescribe", "RowResult", "SalesforceClient", "SignIn", "Token"]
@@ -116,6 +117,7 @@ class SalesforceClient:
         budget: DailyBudget,
         clock: Clock,
         total_seconds: float = TOTAL_SECONDS,
+        server_clock: ServerClock | None = None,
     ) -> None:
         self._sign_in = sign_in
         self._session = session
@@ -124,6 +126,7 @@ class SalesforceClient:
         self._budget = budget
         self._clock = clock
         self._total_seconds = total_seconds
+        self.server_clock = server_clock or ServerClock(clock)
         self.api_usage: tuple[int, int] | None = None
         self.api_usage_at: float | None = None
 
@@ -232,6 +235,7 @@ class SalesforceClient:
     async def _send(self, request: _Request, token: Token, read: Read[T]) -> T:
         self._budget.take()
         async with translated(request.endpoint), self._begin(request, token) as response:
+            self.server_clock.note(response.headers.get("Date"))
             self._note_usage(response)
             if response.status in SUCCESS:
                 return await read(response)

@@ -19,6 +19,7 @@ from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
 from stream.salesforce.cometd_fences import FencedClient, Limits
 from stream.salesforce.cometd_refusals import TokenRefused
+from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.sign_in import Token
 from stream.source import Message
 
@@ -96,6 +97,7 @@ class CometdSource:
         close_seconds: float = 2.0,
         pending_most: int = 50_000,
         answer_bytes_most: int = 256 * 1024 * 1024,
+        server_clock: ServerClock | None = None,
     ) -> None:
         self._sign_in = sign_in
         self._channel = channel
@@ -110,6 +112,7 @@ class CometdSource:
             bytes_most=answer_bytes_most,
         )
         self._doubted: Token | None = None
+        self._server_clock = server_clock or ServerClock(clock)
 
     @asynccontextmanager
     async def subscribe(self, replay_from: int) -> AsyncIterator[CometdSubscription]:
@@ -166,6 +169,7 @@ class CometdSource:
             api_version=self._api_version,
             limits=self._limits,
             clock=self._clock,
+            server_clock=self._server_clock,
             arrived=arrived.set,
         )
         try:

@@ -233,7 +233,7 @@ async def test_a_second_request_for_a_reread_while_one_runs_is_not_forgotten(tmp
         await here.until(lambda: slow.hits)
         here.org.publisher.wildcard("Lead")
         await here.until(lambda: len(here.events("reread_asked")) == 2)
-        await here.until(lambda: len(here.events("reread_finished")) == 2)
+        await here.until(lambda: len(here.events("load_finished")) == 2)
         assert leads
 
 

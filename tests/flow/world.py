@@ -19,12 +19,13 @@ from sandbox.oracle import compare
 from sandbox.oracle_journal import Report
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.server import SimulatedSalesforce
-from store.model import DeadLetter, Key, Record
+from store.model import DeadLetter, Hole, Key, ObjectName, Record
 from store.store import Store
 from stream.clock import SystemClock
 from stream.config import load
 from stream.config_template import template
 from stream.daemon import PATIENCE, Daemon, Patience
+from stream.source import NEW_EVENTS
 
 SPEED = 10.0
 FAST: Mapping[str, Any] = {
@@ -35,6 +36,7 @@ FAST: Mapping[str, Any] = {
     "scores.interval_seconds": 0.2,
     "scores.sweep_interval_seconds": 0.5,
     "reconcile.poll_interval_seconds": 0.1,
+    "reconcile.backfill_on_first_start": False,
 }
 """In seconds as they pass in the test; a world whose clock is faster asks for more of its own."""
 
@@ -169,8 +171,27 @@ class World:
     async def _is_idle(self) -> bool:
         assert self.store is not None
         replay = await self.store.replay("/data/ChangeEvents")
+        unheard = replay is None and self.running.capture.first_from == NEW_EVENTS  # what was published before is loaded
         taken = replay is not None and replay.replay_id == self.org.log.last_replay_id
-        return (taken or not self.org.log.last_replay_id) and not sum((await self.store.backlog()).values())
+        heard = taken or unheard or not self.org.log.last_replay_id
+        return heard and self.running.load.now_loading is None and not sum((await self.store.backlog()).values())
+
+    async def pause(self) -> None:
+        """Look away for a moment."""
+        await self.until(lambda: True)
+        await asyncio.sleep(0.02)  # noqa: TID251 - polling the store
+
+    async def until_proven(self, seconds: float = 20.0) -> None:
+        """Wait until everything up to now is known to have been heard."""
+        assert self.store is not None
+        now_s, deadline = self.clock.now(), asyncio.get_running_loop().time() + seconds
+        while (stream := await self.store.stream("/data/ChangeEvents")) is None or stream.until_s < now_s:
+            assert asyncio.get_running_loop().time() < deadline, f"heard until {stream}, now {now_s}"
+            await self.pause()
+
+    def hole(self, obj: ObjectName) -> Hole:
+        """All of an object's history until now."""
+        return Hole(obj, 0.0, self.clock.now(), "a test asks for it")
 
     async def until_dead(self, count: int = 1, seconds: float = 20.0) -> list[DeadLetter]:
         """Wait until there are so many dead letters, and return them."""

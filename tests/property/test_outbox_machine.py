@@ -175,7 +175,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.pages)
     @rule()
     def page_arrives(self) -> None:
-        self._run(self.store.take_rows(self.pages.pop(0), "poll", {"since_s": 0}, self.now_ms))
+        self._run(self.store.take_rows(self.pages.pop(0), self.now_ms))
 
     # ── reads
 

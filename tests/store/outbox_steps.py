@@ -61,8 +61,7 @@ def whole(obj: ObjectName, record_id: str, fields: Mapping[str, Any] | None = No
 
 def row(obj: ObjectName, record_id: str, read_s: int, fields: Mapping[str, Any] | None = None, **also: Any) -> Change:
     """The whole record as a query brought it, last modified at `read_s`."""
-    content = repr(sorted((fields or {}).items()))
-    return Change(obj, record_id, fields=dict(fields or {}), whole=True, read_s=read_s, content=content, **also)
+    return Change(obj, record_id, fields=dict(fields or {}), whole=True, read_s=read_s, **also)
 
 
 def gone(obj: ObjectName, record_id: str, **also: Any) -> Change:
@@ -153,7 +152,7 @@ class Outbox:
         found: list[Key] = []
         for obj in OBJECTS:
             for kind in ("upsert", "delete"):
-                rows = await self.rows("ready", obj, kind, self.now_ms, 100)
+                rows = [each for rank in (0, 1) for each in await self.rows("ready", obj, kind, rank, self.now_ms, 100)]
                 found += [(obj, each["record_id"]) for each in rows]
         return found
 

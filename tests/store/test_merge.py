@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from store.digests import digests
 from store.merge import Verdict, merge, pending_of, settle_read, verdict
 from store.model import Change, Pending, Record
 from tests.store.outbox_steps import ACCOUNT, CONTACT, NOON, SECOND, event, gone, row, whole
@@ -57,7 +58,7 @@ def test_the_oldest_commit_is_kept_for_freshness(older: int, newer: int, first: 
 
 
 KNOWN = Record("Account", ACCOUNT, state="synced", commit_ms=NOON, transaction="last", sequence=3)
-READ = Record("Account", ACCOUNT, state="synced", read_s=NOON_S, content="[('Name', 'Acme')]")
+READ = Record("Account", ACCOUNT, state="synced", read_s=NOON_S, known=digests({"Name": "Acme"}))
 
 VERDICTS = [
     pytest.param(Record("Account", ACCOUNT), event("Account", ACCOUNT), "apply", id="never seen"),

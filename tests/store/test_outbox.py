@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.intake import ReadResult
-from store.model import Ack, Change, Dead, HandOver, Key, Replay, Reread, Retry, Unreadable
+from store.model import Ack, Change, Covered, Dead, HandOver, Key, Replay, Retry, Unreadable
 from store.outbox import recover
 from tests.store.outbox_steps import ACCOUNT, CONTACT, LEAD, NOON, SECOND, Outbox, event, gone, row, sf_id, whole
 
@@ -237,7 +237,7 @@ async def test_a_row_queried_before_the_last_event_does_not_turn_a_field_back(ou
     assert await outbox.claims("Account") == []
     assert await outbox.to_read() == {("Account", ACCOUNT): "events out of order"}
     await outbox.read(row("Account", ACCOUNT, NOON_S + 9, {"Name": "new"}))
-    assert (await outbox.claim("Account")).entry.pending.fields == {"Name": "new"}
+    assert await outbox.store.backlog() == {}, "Marketo has it already"
 
 
 async def test_what_is_gone_and_never_was_in_marketo_is_done(outbox: Outbox) -> None:
@@ -369,19 +369,13 @@ async def test_events_and_position_are_one(outbox: Outbox) -> None:
     assert await outbox.store.replay("/data/ChangeEvents") == Replay("/data/ChangeEvents", 9, NOON, NOON + 2)
 
 
-async def test_a_request_to_read_all_is_widened_and_never_narrowed(outbox: Outbox) -> None:
-    await outbox.store.ask_rereads([Reread("Account", 500, "a gap")])
-    await outbox.store.ask_rereads([Reread("Account", 900, "another")])
-    assert (await outbox.store.note("reread:Account"))["since_s"] == 500
-    await outbox.store.ask_rereads([Reread("Account", 0, "overflow")])
-    assert (await outbox.store.note("reread:Account"))["since_s"] == 0
-
-
-async def test_rows_and_cursor_are_one(outbox: Outbox) -> None:
-    await outbox.store.take_rows([row("Account", ACCOUNT, NOON_S)], "poll:Account", {"since_s": 7}, outbox.now_ms)
-    assert await outbox.store.note("poll:Account") == {"since_s": 7}
-    await outbox.store.take_rows([], "poll:Account", None, outbox.now_ms)
-    assert await outbox.store.note("poll:Account") is None
+async def test_rows_and_what_is_complete_with_them_are_one(outbox: Outbox) -> None:
+    complete = Covered("Account", 0.0, 7.0, "read")
+    await outbox.store.take_rows([row("Account", ACCOUNT, NOON_S)], outbox.now_ms, covered=[complete], notes={"load:Account": 7})
+    assert await outbox.store.intervals("Account") == [(0.0, 7.0, "read")]
+    assert await outbox.store.note("load:Account") == 7
+    await outbox.store.take_rows([], outbox.now_ms, notes={"load:Account": None})
+    assert await outbox.store.note("load:Account") is None
 
 
 async def test_an_event_nobody_understands_is_kept_whole(outbox: Outbox) -> None:

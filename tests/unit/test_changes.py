@@ -278,13 +278,6 @@ def test_a_row_is_whole_as_of_its_stamp() -> None:
     assert found.refs == {"owner": OWNER, "account": None}
 
 
-def test_a_rows_content_tells_whether_anything_of_ours_changed() -> None:
-    row = {"Id": CONTACT, "SystemModstamp": "2026-01-31T12:00:00Z", "LastName": "Ng", "OwnerId": OWNER}
-    later = {**row, "SystemModstamp": "2026-01-31T13:00:00Z", "X__c": 1, "Title": None}
-    assert snapshot("Contact", row, SOURCE).content == snapshot("Contact", later, SOURCE).content
-    assert snapshot("Contact", row, SOURCE).content != snapshot("Contact", {**row, "Title": "x"}, SOURCE).content
-
-
 def test_a_deleted_row_is_a_delete() -> None:
     found = snapshot("Contact", {"Id": CONTACT, "SystemModstamp": "2026-01-31T12:00:00Z", "IsDeleted": True}, SOURCE)
     assert (found.kind, found.read_s, found.fields) == ("delete", 1_769_860_800, {})

@@ -507,8 +507,6 @@ class TestWarnings:
         [
             ("deliver", "merge_people = true"),
             ("deliver", "max_new_people_a_day = 5"),
-            ("reconcile", "interval_seconds = 60"),
-            ("reconcile", "backfill_on_first_start = false"),
             ("reconcile", "bulk_above = 1"),
             ("filters", 'Lead = "Sync_to_Marketo__c = true"'),
         ],

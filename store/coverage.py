@@ -1,0 +1,166 @@
+"""Which of each object's history is proven complete, as intervals in seconds of Salesforce's clock.
+
+    0 ────────────────┬── streamed ──┐      ┌── streamed ──▶ now
+          read        │              │ hole │
+    └─────────────────┘              └──────┘
+
+Whoever takes changes covers the interval they were committed in; whoever learns that some were missed cuts it open again. What is
+covered by nothing is a hole: it is read again, and so closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+
+from store.model import Covered, Hole, ObjectName, Stream
+from store.rows import list_json
+from store.writer import Transaction
+
+NEVER_READ = "never read"  # why there is a hole that nobody cut
+APART_S = 0.001  # intervals that lie closer together than this touch
+
+Interval = tuple[float, float, str]
+
+
+def joined(intervals: Iterable[Interval], new: Interval) -> list[Interval]:
+    """The intervals with a new one. What is covered already keeps how it came to be; neighbours of one kind become one."""
+    from_s, to_s, how = new
+    pieces = sorted(intervals)
+    for start, end, _ in list(pieces):
+        if start > from_s and from_s < to_s:
+            pieces.append((from_s, min(start, to_s), how))
+        from_s = max(from_s, end)
+    if from_s < to_s:
+        pieces.append((from_s, to_s, how))
+    return _neighbours(piece for piece in pieces if piece[1] > piece[0])
+
+
+def _neighbours(pieces: Iterable[Interval]) -> list[Interval]:
+    result: list[Interval] = []
+    for piece in sorted(pieces):
+        if result and result[-1][2] == piece[2] and piece[0] - result[-1][1] <= APART_S:
+            result[-1] = (result[-1][0], max(result[-1][1], piece[1]), piece[2])
+        else:
+            result.append(piece)
+    return result
+
+
+def cut_open(intervals: Iterable[Interval], from_s: float, to_s: float) -> list[Interval]:
+    """The intervals without what lies in this one."""
+    if to_s <= from_s:
+        return sorted(intervals)
+    left = [(start, min(end, from_s), how) for start, end, how in intervals if start < from_s]
+    right = [(max(start, to_s), end, how) for start, end, how in intervals if end > to_s]
+    return sorted(piece for piece in left + right if piece[1] > piece[0])
+
+
+def gaps(intervals: Iterable[Interval], until_s: float) -> list[tuple[float, float]]:
+    """What is covered by nothing from the beginning until then."""
+    found: list[tuple[float, float]] = []
+    covered_s = 0.0
+    for start, end, _ in sorted(intervals):
+        if start - covered_s > APART_S and covered_s < until_s:
+            found.append((covered_s, min(start, until_s)))
+        covered_s = max(covered_s, end)
+    if until_s - covered_s > APART_S:
+        found.append((covered_s, until_s))
+    return found
+
+
+async def intervals(tx: Transaction, obj: ObjectName) -> list[Interval]:
+    """The covered intervals of an object, oldest first."""
+    return [(row["from_s"], row["to_s"], row["how"]) for row in await tx.rows("coverage", obj)]
+
+
+async def cover(tx: Transaction, covered: Sequence[Covered]) -> None:
+    """These intervals are complete."""
+    for each in covered:
+        if each.cuts is not None and each.cuts != (await _cut(tx, each.object))[0]:
+            continue
+        held = await intervals(tx, each.object)
+        grown = joined(held, (each.from_s, each.to_s, each.how))
+        if grown != held:
+            await _write(tx, each.object, grown)
+
+
+async def cut(tx: Transaction, holes: Sequence[Hole]) -> None:
+    """These intervals are not complete after all; why is kept for people."""
+    for hole in holes:
+        held = await intervals(tx, hole.object)
+        await _write(tx, hole.object, cut_open(held, hole.from_s, hole.to_s))
+        cuts, _ = await _cut(tx, hole.object)
+        await tx.run("put_note", cut_note(hole.object), orjson.dumps([cuts + 1, hole.why]).decode())
+
+
+async def _write(tx: Transaction, obj: ObjectName, pieces: Sequence[Interval]) -> None:
+    await tx.run("delete_coverage", obj)
+    await tx.run_many("put_coverage", [(obj, *piece) for piece in pieces])
+
+
+async def holes(tx: Transaction, obj: ObjectName, until_s: float | None = None) -> list[Hole]:
+    """What is to be read of an object, oldest first: what lies before its last interval, or before `until_s`."""
+    held = await intervals(tx, obj)
+    end_s = max((end for _, end, _ in held), default=0.0) if until_s is None else until_s
+    found = gaps(held, end_s)
+    if not found:
+        return []
+    cuts, why = await _cut(tx, obj)
+    return [Hole(obj, start, end, why, cuts) for start, end in found]
+
+
+async def cuts_of(tx: Transaction, obj: ObjectName) -> int:
+    """How often an object was cut open so far."""
+    return (await _cut(tx, obj))[0]
+
+
+async def _cut(tx: Transaction, obj: ObjectName) -> tuple[int, str]:
+    held = await tx.value("get_note", cut_note(obj))
+    cuts, why = orjson.loads(held) if held is not None else (0, NEVER_READ)
+    return cuts, why
+
+
+def cut_note(obj: ObjectName) -> str:
+    """The note that says how often an object was cut open, and why the last time."""
+    return f"cut:{obj}"
+
+
+def stream_note(channel: str) -> str:
+    """The note that says up to where a channel was read without a break, and for which objects."""
+    return f"stream:{channel}"
+
+
+async def stream(tx: Transaction, channel: str) -> Stream | None:
+    """How a channel stood last."""
+    held = await tx.value("get_note", stream_note(channel))
+    if held is None:
+        return None
+    told = orjson.loads(held)
+    return Stream(channel, dict.fromkeys(told["objects"], told["until_s"]), told["until_s"])
+
+
+async def stream_on(tx: Transaction, read: Stream) -> None:
+    """A channel was read without a break: each object's interval is covered, and the next one goes on from its end."""
+    await cover(tx, [Covered(obj, since_s, read.until_s, "streamed") for obj, since_s in read.since_s.items()])
+    told = orjson.dumps({"objects": sorted(read.since_s), "until_s": read.until_s}).decode()
+    await tx.run("put_note", stream_note(read.channel), told)
+
+
+async def mapped(tx: Transaction, targets: Mapping[ObjectName, Mapping[str, str]], until_s: float) -> list[ObjectName]:
+    """Note how fields are mapped. Where that is another way than before, nothing is known of those fields, and all is read."""
+    changed: list[ObjectName] = []
+    for obj, now in targets.items():
+        name = f"mapping:{obj}"
+        held = await tx.value("get_note", name)
+        before = orjson.loads(held) if held is not None else dict(now)
+        moved = [source for source in now.keys() | before.keys() if now.get(source) != before.get(source)]
+        if held is None or moved:
+            await tx.run("put_note", name, orjson.dumps(dict(now)).decode())
+        if any(source in now for source in moved):
+            changed.append(obj)
+            await tx.run("forget_known", obj, list_json(moved))
+    for obj in changed:
+        asked_from_s = max((end for _, end, how in await intervals(tx, obj) if how == "waived"), default=0.0)
+        await cut(tx, [Hole(obj, asked_from_s, until_s, "fields are mapped otherwise now")])
+    return changed

@@ -1,0 +1,131 @@
+"""The loading loop: holes in what is proven complete are read, and so close; the first load is the hole before everything else.
+
+    holes of each object, parents first ──▶ COUNT ──▶ pages by SystemModstamp, or a bulk job ──▶ outbox + what is complete
+
+A page is stored together with the interval that is complete with it (a bulk job: its locator): what is cut short goes on where
+it was. Live changes go first: what a load brings has a rank of its own in the outbox, and not much more is read than is
+delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from store.coverage import NEVER_READ
+from store.model import OBJECTS, Covered, Hole, ObjectName
+from stream.clock import Clock, wait_for_event
+from stream.config_model import ObjectModes
+from stream.errors import BudgetSpent, SalesforceError, StreamError
+from stream.progress import Progress
+from stream.retry import Backoff
+from stream.rows import Rows, where
+from stream.salesforce.server_clock import ServerClock
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 5.0
+WAITING_MOST = 20_000  # entries of a load that may wait for delivery before more is read
+RETAINED_S = 72 * 3600  # where nothing older is asked for, a polled object begins where a stream subscribed at -2 would
+PATIENCE_SECONDS = 60.0  # how long a first load waits for the stream, so that nothing is read twice
+
+
+@dataclass(slots=True)
+class Load:
+    """The loop. `first_load`: whether everything is read that was there before the daemon; else only what is asked for later."""
+
+    rows: Rows
+    clock: Clock
+    server_clock: ServerClock
+    channel: str
+    modes: ObjectModes
+    first_load: bool
+    backoff: Backoff
+    error: str = ""
+    now_loading: Progress | None = None
+    _failures: int = 0
+    _began: float = 0.0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Close holes until cancelled."""
+        self._wake, self._began = self.rows.store.listen(), self.clock.monotonic()
+        await self._waive()
+        while True:
+            self._wake.clear()
+            wait_seconds = await self._turn()
+            await wait_for_event(self._wake, self.clock, wait_seconds) if not self._failures else await self.clock.sleep(
+                wait_seconds
+            )
+
+    async def _turn(self) -> float:
+        """Read what is to be read now; returns the seconds until the next look."""
+        try:
+            for obj in OBJECTS:
+                if self.modes.of(obj) == "off":
+                    continue
+                holes = await self._holes(obj)
+                if holes is None:
+                    break
+                for hole in holes:
+                    await self._close(hole)
+        except StreamError as error:
+            return self._failed(error)
+        if self.error:
+            log.info("load_resumed")
+        self.error, self._failures = "", 0
+        return LOOK_SECONDS
+
+    def _failed(self, error: StreamError) -> float:
+        """Say so once, and return how long to wait, in seconds."""
+        self._failures += 1
+        if isinstance(error, SalesforceError) and error.code == "INVALID_FIELD":
+            self.rows.catalog.forget_all_salesforce()
+        wait_seconds = self.backoff.wait_seconds(self._failures)
+        if isinstance(error, BudgetSpent):
+            wait_seconds = min(error.resets_in_seconds, 900.0)
+        if self.error != error.message:
+            log.warning("load_failed", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        self.error = error.message
+        return wait_seconds
+
+    async def _waive(self) -> None:
+        """Where no first load is asked for, polled objects begin with what the stream would still bring."""
+        if self.first_load:
+            return
+        for obj in self.modes.set_to("poll"):
+            if not await self.rows.store.intervals(obj):
+                await self.rows.store.cover([Covered(obj, 0.0, self.server_clock.now() - RETAINED_S, "waived")])
+
+    async def _holes(self, obj: ObjectName) -> Sequence[Hole] | None:
+        """What is to be read of an object; None while it is not known yet from where the stream goes on."""
+        store = self.rows.store
+        stream = await store.stream(self.channel) if self.modes.of(obj) == "stream" else None
+        if stream is not None and obj in stream.since_s:
+            return await store.holes(obj, stream.until_s)
+        if await store.intervals(obj):
+            return await store.holes(obj)
+        if self.modes.of(obj) == "stream" and self.clock.monotonic() - self._began < PATIENCE_SECONDS:
+            return None
+        return await store.holes(obj, self.server_clock.now()) if self.first_load else []
+
+    async def _close(self, hole: Hole) -> None:
+        wanted = Covered(hole.object, hole.from_s, hole.to_s, "read", hole.cuts)
+        total = await self.rows.salesforce.count(hole.object, where(hole.from_s))
+        progress = await Progress.begin(self.rows.store, self.clock, hole, total)
+        self.now_loading = progress
+        deleted = not progress.whole or hole.why != NEVER_READ
+        async for page in self.rows.since(hole.object, hole.from_s, loaded=progress.whole, deleted=deleted):
+            await self._until_delivered()
+            await self.rows.take(page, wanted, notes=progress.grown(page.rows))
+        await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes=progress.ended())
+        self.now_loading = None
+
+    async def _until_delivered(self) -> None:
+        """Wait while much of what was loaded before is still to be delivered: nothing is piled up for its own sake."""
+        while await self.rows.store.count_loaded() > WAITING_MOST:
+            self._wake.clear()
+            await wait_for_event(self._wake, self.clock, LOOK_SECONDS)

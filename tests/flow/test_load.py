@@ -1,0 +1,186 @@
+"""First loads, holes and sweeps: what no event tells arrives all the same, once, and what is proven complete is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sandbox.faults import Fault
+from sandbox.oracle import resent
+from sandbox.salesforce.seed import seed_org
+from tests.flow.scenes import company, contact_of, deal, lead_of, user
+from tests.flow.world import World, world
+
+LOADING: dict[str, Any] = {"reconcile__backfill_on_first_start": True}
+
+
+async def covered(here: World, obj: Any = "Lead") -> None:
+    """Wait until an object has no hole."""
+    assert here.store is not None
+    for _ in range(500):
+        stream = await here.store.stream("/data/ChangeEvents")
+        if stream is not None and not await here.store.holes(obj, stream.until_s) and await here.store.intervals(obj):
+            return
+        await here.pause()
+    raise AssertionError(f"{obj}: {await here.store.holes(obj)}")
+
+
+async def test_everything_that_was_there_before_arrives_with_its_relations(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        seed_org(here.org, users=4, accounts=5, contacts=20, leads=20, opportunities=6, roles=12, publish=False)
+        await here.start()
+        await here.until_quiet()
+        assert here.events("stream_subscribed")[0]["replay_from"] == -1, "what a load reads need not be replayed"
+        assert [line["object"] for line in here.events("load_finished")] == [
+            "User",
+            "Account",
+            "Contact",
+            "Lead",
+            "Opportunity",
+            "OpportunityContactRole",
+        ]
+        assert all(line["log_level"] != "error" for line in here.logs)
+        for obj in ("User", "Lead", "OpportunityContactRole"):
+            await covered(here, obj)
+
+
+async def test_what_changes_during_a_load_is_not_missed_and_old_rows_do_not_turn_it_back(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        made = seed_org(here.org, users=3, accounts=3, contacts=8, leads=8, opportunities=3, roles=4, publish=False)
+        slow = here.salesforce.faults.add(Fault("delay", path="/query.*FROM\\+Lead", seconds=0.5, times=2))
+        await here.start()
+        await here.until(lambda: slow.hits)
+        here.org.update("Lead", made.leads[0], {"Title": "Live"})
+        here.org.delete("Lead", made.leads[1])
+        new = here.org.create("Lead", lead_of("New"))
+        await here.until_quiet()
+        assert here.lead_of(made.leads[0])["title"] == "Live"
+        assert here.lead_of(new)["lastName"] == "New"
+
+
+async def test_a_load_that_is_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        here.salesforce.rest.page_size = 200
+        seed_org(here.org, users=3, accounts=3, contacts=3, leads=900, opportunities=3, roles=3, publish=False)
+        here.salesforce.faults.add(Fault("respond", path="/query/|/queryAll/", status=503, skip=2, times=3))
+        await here.start()
+        await here.until_quiet(seconds=60.0)
+        assert here.events("load_failed")
+        assert len(here.instance.leads) >= 903
+        await here.stop()
+
+
+async def test_a_daemon_stopped_in_mid_load_reads_only_the_rest(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        made = seed_org(here.org, users=3, accounts=3, contacts=3, leads=50, opportunities=3, roles=3, publish=False)
+        held = here.salesforce.faults.add(Fault("hang", path="/query.*FROM\\+Opportunity\\+", times=1))
+        await here.start()
+        await here.until(lambda: held.hits)
+        await here.until(lambda: len(here.instance.leads) == 53)
+        await here.stop()
+        here.salesforce.faults.clear()
+        mark = len(here.instance.journal)
+        here.logs.clear()
+        await here.start()
+        await here.until_quiet()
+        assert "Lead" not in {line["object"] for line in here.events("load_started")}
+        assert not resent(here.instance, mark, len(here.instance.journal))
+        assert made
+
+
+async def test_content_that_marketo_has_costs_no_call(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        deal(here)
+        await here.start()
+        await here.until_quiet()
+        mark = len(here.instance.journal)
+        assert here.store is not None
+        await here.store.cut([here.hole("Lead"), here.hole("Contact"), here.hole("Account")])
+        await here.until(lambda: len(here.events("load_finished")) == 9)
+        await here.until_quiet()
+        assert here.instance.journal[mark:] == []
+
+
+async def test_live_changes_go_before_what_a_load_brought(tmp_path: Path) -> None:
+    async with world(tmp_path, marketo__concurrency=1, deliver__batch_size=5, **LOADING) as here:
+        made = seed_org(here.org, users=3, accounts=2, contacts=4, leads=60, opportunities=3, roles=3, publish=False)
+        here.marketo.latency_seconds = 0.05
+        await here.start()
+        await here.until(lambda: len(here.instance.leads) > 14)
+        here.org.update("Contact", made.contacts[0], {"Title": "Live"})
+        await here.until(lambda: here.lead_of(made.contacts[0]).get("title") == "Live")
+        assert len(here.instance.leads) < 60, "the load is still under way"
+        await here.until_quiet()
+
+
+async def test_a_change_that_the_stream_lost_is_found_by_the_sweep_and_said(tmp_path: Path) -> None:
+    async with world(tmp_path, reconcile__interval_seconds=200.0) as here:
+        account, contact = company(here)
+        await here.start()
+        await here.until_quiet()
+        with here.org.losing_events():
+            here.org.update("Account", account, {"Phone": "lost"})
+            lost = here.org.create("Lead", lead_of("Lost"))
+        await here.until(lambda: here.instance.leads_of(lost), seconds=60.0)
+        await here.until_quiet()
+        assert here.instance.companies[account]["mainPhone"] == "lost"
+        assert {line["object"] for line in here.events("changes_missed_by_stream")} == {"Account", "Lead"}
+        assert contact
+
+
+async def test_a_stream_that_brings_nothing_of_an_object_is_called_silent(tmp_path: Path) -> None:
+    async with world(tmp_path, reconcile__interval_seconds=200.0) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet()
+        here.org.publisher.silenced.add("Contact")
+        made = [here.org.create("Contact", contact_of(account, f"Silent{number}")) for number in range(6)]
+        await here.until(lambda: all(here.instance.leads_of(each) for each in made), seconds=60.0)
+        await here.until(lambda: here.events("stream_silent"))
+        assert here.events("stream_silent")[0]["log_level"] == "error"
+        here.org.publisher.silenced.clear()
+        here.org.update("Contact", made[0], {"Title": "Heard"})
+        await here.until(lambda: here.events("stream_heard_again"), seconds=60.0)
+
+
+async def test_a_quiet_stream_whose_replay_id_expired_reads_only_what_was_not_heard(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        company(here)
+        await here.start()
+        await here.until_quiet()
+        await here.until_proven()
+        await here.stop()
+        here.org.log.expire_all()
+        lead = here.org.create("Lead", lead_of("Unheard"))
+        here.org.log.expire_all()
+        whole = Fault("delay", path=r"/queryAll\?q=(?!.*WHERE).*FROM\+Lead", times=None)
+        here.salesforce.faults.add(whole)
+        await here.start()
+        await here.until(lambda: here.instance.leads_of(lead))
+        assert len(here.events("replay_id_refused")) == 1
+        await covered(here)
+        started = [line for line in here.events("load_started") if line["object"] == "Lead"]
+        assert [line["why"] for line in started] == ["the stored replay id had expired"]
+        assert not whole.hits, "what is read again is bounded by what was proven"
+
+
+async def test_a_field_that_is_mapped_anew_reaches_those_who_are_there_already(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        lead = here.org.create("Lead", {**lead_of("Mapped"), "Website": "https://mapped.example.com"})
+        await here.start()
+        await here.until_quiet()
+        assert not here.lead_of(lead).get("website")
+        await here.stop()
+        here.overrides["fields.Lead"] = {"Website": "website"}
+        await here.start()
+        await here.until(lambda: here.lead_of(lead).get("website") == "https://mapped.example.com")
+        assert here.events("mapping_changed")
+
+
+async def test_an_owner_who_left_before_the_load_is_sent_because_a_record_names_him(tmp_path: Path) -> None:
+    async with world(tmp_path, **LOADING) as here:
+        gone = user(here, "gone", IsActive=False)
+        lead = here.org.create("Lead", {**lead_of("Owned"), "OwnerId": gone})
+        await here.start()
+        await here.until_quiet()
+        assert here.lead_of(lead)["externalSalesPersonId"] == gone
