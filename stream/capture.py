@@ -125,6 +125,9 @@ class Capture:
                 if not await self.store.intervals(obj):  # the first start, and nothing older is asked for
                     since_s[obj] = now_s - RETAINED_S
                     await self.store.cover([Covered(obj, 0.0, since_s[obj], "waived")])
+        if replay_from == NEW_EVENTS:
+            broken = [obj for obj in streamed if await self.store.intervals(obj)]
+            await self.store.cut([Hole(obj, now_s, now_s, "the stream had no position to go on from") for obj in broken])
         self._since_s = {obj: since_s.get(obj, now_s) for obj in streamed}
         await self.store.stream_on(Stream(self.channel, dict(self._since_s), now_s))
         self._note_proven(Stream(self.channel, {}, now_s))

@@ -3,8 +3,8 @@
     polled objects, every poll_interval_seconds ─────┐
     streamed objects, every interval_seconds (sweep) ┴─▶ queryAll … ORDER BY SystemModstamp ──▶ outbox + what is complete
 
-A sweep finds what Change Data Capture lost without telling, and says so. Where the stream brought nothing at all of an object that
-did change, it is most likely not selected: a stream that looks alive and delivers nothing is the commonest fault of its kind.
+A sweep finds what Change Data Capture lost without telling, and says so. Where the stream brought nothing at all of an object
+that did change, it is most likely not selected: a stream that looks alive and delivers nothing is the commonest fault there is.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.faults import Fault
 from sandbox.salesforce.bulk_csv import write_row
+from store.digests import digests
 from store.model import OBJECTS, ObjectName
 from stream.changes import snapshot
 from stream.errors import AuthRefused, BudgetSpent, BulkJobLost, DailyLimit, Unreachable
@@ -124,8 +125,8 @@ def kinds(row: dict[str, Any]) -> dict[str, type]:
     return {name: type(value) for name, value in row.items()}
 
 
-def content(obj: ObjectName, row: dict[str, Any], fields: list[str]) -> str | None:
-    return snapshot(obj, row, SourceFields({obj: frozenset(fields)})).content
+def content(obj: ObjectName, row: dict[str, Any], fields: list[str]) -> dict[str, str]:
+    return digests(snapshot(obj, row, SourceFields({obj: frozenset(fields)})).fields)
 
 
 class TestPages:
