@@ -94,7 +94,8 @@ def _derived(obj: ObjectName, event: ChangeEvent, of_interest: frozenset[str]) -
     """Why the record has to be read for fields that follow from a changed one and did not come with it; "" where it need not."""
     for source, following in DERIVED.get(obj, {}).items():
         wanted = [name for name in following if name in of_interest]
-        if wanted and event.fields.get(source) is not None and not any(name in event.fields for name in wanted):
+        told = source in event.changed or event.fields.get(source) is not None  # a part that was cleared counts, too
+        if wanted and told and not any(name in event.fields for name in wanted):
             return f"{', '.join(wanted)} follow from {source} and were not in the event"
     return ""
 

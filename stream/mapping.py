@@ -142,7 +142,7 @@ DERIVED: Mapping[ObjectName, Mapping[str, tuple[str, ...]]] = {
         "Amount": ("ExpectedRevenue",),
     },
     "OpportunityContactRole": {"ContactId": ("IsPrimary",)},
-    "Account": {"FirstName": ("Name",), "LastName": ("Name",)},  # a person account's Name comes in parts
+    "Account": dict.fromkeys(("FirstName", "MiddleName", "LastName", "Suffix"), ("Name",)),  # a person's Name comes in parts
 }
 """Field → fields that follow from it and that an event may leave out (derived values are no part of change events): where the
 field changed and none of those came with it, the record is read. Source: Salesforce, StandardObjectNameChangeEvent."""

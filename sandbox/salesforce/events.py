@@ -45,11 +45,15 @@ class ChangeEvent:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What may differ from org to org: milliseconds in datetimes, long text sent as a diff, fields the user may not see."""
+    """What may differ from org to org: milliseconds in datetimes, long text sent as a diff, fields the user may not see.
+
+    Without captured contacts, an update of a person account does not tell what is the contact's.
+    """
 
     milliseconds: bool = True
     diff_long_text: bool = True
     hidden: frozenset[tuple[str, str]] = frozenset()
+    contacts_captured: bool = True
 
     def shows(self, obj: str, field: Field) -> bool:
         """Whether events of this object carry this field at all."""
@@ -105,7 +109,8 @@ def _full_body(change: Change, kind: ObjectType, style: Style) -> Body:
     body: Body = {}
     for field in kind.fields.values():
         value = change.after.get(field.name)
-        if value is not None and style.shows(kind.name, field):
+        of_nobody = field.mirrors and not change.after.get("IsPersonAccount")
+        if value is not None and not of_nobody and style.shows(kind.name, field):
             _put(body, field, event_value(value, milliseconds=style.milliseconds))
     return body
 
@@ -116,6 +121,8 @@ def _changed_body(change: Change, kind: ObjectType, style: Style) -> tuple[Body,
     for field in kind.fields.values():
         old, new = change.before.get(field.name), change.after.get(field.name)
         if not style.shows(kind.name, field) or (old == new and field.name != "LastModifiedDate"):
+            continue
+        if field.mirrors and not style.contacts_captured:
             continue
         _put(body, field, _text_diff(field, old, new, style) or event_value(new, milliseconds=style.milliseconds))
         changed.append(field.event_path)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.salesforce.caller import Caller
-from sandbox.salesforce.database import Database
 from sandbox.salesforce.errors import Refused, missing_record
 from sandbox.salesforce.ids import id18
+from sandbox.salesforce.person_accounts import PersonAccounts
 from sandbox.salesforce.schema import ObjectType, msi_fields
 from sandbox.salesforce.values import Row, from_epoch
 
@@ -50,7 +50,7 @@ class Conversion:
     opportunity_id: str | None
 
 
-class Org(Database):
+class Org(PersonAccounts):
     """One Salesforce org. `now` gives epoch seconds; `seed` makes ids and strides reproducible."""
 
     # ---- the recycle bin
@@ -68,6 +68,7 @@ class Org(Database):
         with self._atomic(by) as author:
             for record_id in for_all:
                 row = self._live_row(kind, record_id)
+                self.check_deletable(kind.name, row)
                 self.row_faults.check(str(row["Id"]), author)
                 self._bin(kind, row, author)
 
@@ -123,13 +124,31 @@ class Org(Database):
         if "MasterRecordId" not in kind.fields:
             raise Refused("INVALID_TYPE", f"{kind.name} can not be merged")
         with self.transaction():
-            lost = self._live_row(kind, loser)
-            kept = self._live_row(kind, winner)
+            lost, kept = self._live_row(kind, loser), self._live_row(kind, winner)
+            self._check_mergeable(kind, lost, kept)
+            self._merge_people(lost, kept)
             for child, parent_field in REPARENTED.get(kind.name, ()):
                 for row in self._children(child, parent_field, str(lost["Id"])):
                     self.update(child, str(row["Id"]), {parent_field: kept["Id"]})
             self._bin(kind, self._live_row(kind, loser), None, {"MasterRecordId": kept["Id"]})
             self.update(kind.name, str(kept["Id"]), fields or {})
+
+    @staticmethod
+    def _check_mergeable(kind: ObjectType, lost: Row, kept: Row) -> None:
+        people = [row.get("IsPersonAccount", False) for row in (lost, kept)]
+        if people[0] != people[1] or (kind.name == "Contact" and any(people)):
+            raise Refused("INVALID_OPERATION", "a person account can be merged with person accounts only, and as an account")
+
+    def _merge_people(self, lost: Row, kept: Row) -> None:
+        """The contacts of two person accounts are merged with them."""
+        gone, stays = lost.get("PersonContactId"), kept.get("PersonContactId")
+        if gone is None or stays is None:
+            return
+        for child, parent_field in REPARENTED["Contact"]:
+            for row in self._children(child, parent_field, str(gone)):
+                self.update(child, str(row["Id"]), {parent_field: stays})
+        contact = self.types["Contact"]
+        self._bin(contact, self._live_row(contact, str(gone)), None, {"MasterRecordId": stays})
 
     def convert_lead(
         self,
@@ -169,15 +188,21 @@ class Org(Database):
         return owner if owner.startswith("005") else self.person_id
 
     def _account_of(self, lead: Row, owner: str) -> str:
+        if lead.get("Company") is None:
+            return self.create("Account", {**_given(self.as_account(self._carried(lead))), "OwnerId": owner})
         address = {f"Billing{part}": lead.get(part) for part in ("Street", "City", "State", "PostalCode", "Country")}
         more = {name: lead.get(name) for name in ("Phone", "Website", "Industry")}
         return self.create("Account", {"Name": lead["Company"], "OwnerId": owner, **more, **address})
 
     def _contact_of(self, lead: Row, account: str, owner: str) -> str:
+        carried = {**self._carried(lead), "AccountId": account, "OwnerId": owner}
+        return self.person_contact(account) or self.create("Contact", carried)
+
+    def _carried(self, lead: Row) -> Row:
+        """What of a lead goes on in the contact, by the contact's names."""
         address = {f"Mailing{part}": lead.get(part) for part in ("Street", "City", "State", "PostalCode", "Country")}
         names = [*CARRIED, *(field.name for field in msi_fields(self.msi_prefix))]
-        carried = {name: lead[name] for name in names if lead.get(name) is not None}
-        return self.create("Contact", {**carried, **address, "AccountId": account, "OwnerId": owner})
+        return {**{name: lead[name] for name in names if lead.get(name) is not None}, **address}
 
     def _opportunity_of(
         self, lead: Row, account: str, contact: str, owner: str, wanted: Mapping[str, Any] | bool | None
@@ -186,7 +211,7 @@ class Org(Database):
             return None
         given = {} if isinstance(wanted, bool) else dict(wanted)
         usual = {
-            "Name": f"{lead['Company']}-",
+            "Name": f"{lead.get('Company') or lead['LastName']}-",
             "StageName": "Prospecting",
             "CloseDate": from_epoch(self.now() + 90 * 86_400).date(),
             "AccountId": account,
@@ -206,3 +231,7 @@ class Org(Database):
     def as_gaps(self) -> AbstractContextManager[None]:
         """Changes committed inside are published as GAP_CREATE, GAP_UPDATE ... without a body."""
         return self.publisher.mode("gap")
+
+
+def _given(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}

@@ -79,7 +79,8 @@ class Publisher:
             for sequence, obj in enumerate(dict.fromkeys(change.obj for change in changes), start=1):
                 self._send_overflow(obj, header, sequence)
             return
-        style = Style(self.milliseconds, self.diff_long_text, frozenset(self.hidden | self.omitted))
+        hidden, contacts = frozenset(self.hidden | self.omitted), "Contact" in self.selected
+        style = Style(self.milliseconds, self.diff_long_text, hidden, contacts_captured=contacts)
         for sequence, event in enumerate(build_events(changes, self._types, style), start=1):
             self._send(event, header, sequence)
 

@@ -43,7 +43,11 @@ STAGES = {
 
 def missing_required(kind: ObjectType, row: Row) -> None:
     """Refuse a row that lacks a required field."""
-    missing = tuple(f.name for f in kind.fields.values() if f.required and row.get(f.name) is None)
+    person = kind.name == "Account" and (row.get("LastName") is not None or row.get("IsPersonAccount"))
+    required = [f.name for f in kind.fields.values() if f.required]
+    if person:
+        required[required.index("Name")] = "LastName"
+    missing = tuple(name for name in required if row.get(name) is None)
     if missing:
         raise Refused("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
 
@@ -83,7 +87,7 @@ def shown_value(kind: ObjectType, row: Row, field: Field) -> Value | dict[str, A
     """A field's value as queries show it; names and addresses are put together from their parts."""
     if field.type == "address":
         return _address(kind, row, field.name)
-    if field.name == "Name" and "LastName" in kind.fields:
+    if field.name == "Name" and row.get("LastName") is not None:
         return " ".join(str(row[part]) for part in ("FirstName", "MiddleName", "LastName") if row.get(part)) or None
     return row.get(field.name)
 

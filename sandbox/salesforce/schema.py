@@ -37,6 +37,7 @@ class Field:
     refers_to: tuple[str, ...] = ()
     relationship: str = ""
     default: str | bool | None = None
+    mirrors: str = ""  # on a person account: the contact's field that it shows
 
     @property
     def event_path(self) -> str:

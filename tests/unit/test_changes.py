@@ -250,6 +250,7 @@ def test_a_difference_of_another_text_is_nobodys_business() -> None:
     [
         ({"StageName": "Closed Won"}, "IsClosed, IsWon, ForecastCategory, ForecastCategoryName follow from StageName"),
         ({"CloseDate": "2026-01-31"}, "Fiscal, FiscalYear, FiscalQuarter follow from CloseDate"),
+        ({"Amount": None}, "ExpectedRevenue follow from Amount"),
         ({"StageName": "Closed Won", "IsClosed": True, "IsWon": True}, ""),
         ({"NextStep": "call"}, ""),
     ],
@@ -258,6 +259,13 @@ def test_what_follows_from_a_changed_field_is_read_where_it_did_not_come(body: d
     found = change("Opportunity", body=body, changedFields=list(body), recordIds=["006000000000001"])
     assert found.read.startswith(read)
     assert bool(found.read) is bool(read)
+
+
+@pytest.mark.parametrize("part", [{"FirstName": "Ann"}, {"FirstName": None}, {"MiddleName": "May"}, {"Suffix": None}])
+def test_a_person_accounts_name_is_read_when_a_part_of_it_changed(part: dict[str, Any]) -> None:
+    changed = [f"Name.{name}" for name in part]
+    found = change("Account", body={"Name": part}, changedFields=changed, recordIds=["001000000000001"])
+    assert found.read.startswith("Name follow from")
 
 
 def test_an_id_that_is_none_is_refused() -> None:
