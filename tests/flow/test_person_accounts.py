@@ -141,15 +141,20 @@ async def test_a_lead_without_a_company_becomes_a_person(tmp_path: Path) -> None
         assert len(here.instance.leads) == 1
 
 
-async def test_merged_people_are_one_in_marketo_too(tmp_path: Path) -> None:
-    async with world(tmp_path) as here:
+async def test_a_merge_leaves_the_kept_person_whole_and_the_lost_one_as_the_settings_say(tmp_path: Path) -> None:
+    rules = Rules(merge_people=False)
+    async with world(tmp_path, deliver__merge_people=False) as here:
         account, contact = await begun(here)
         lost = here.org.create("Account", {"LastName": "Braun", "PersonEmail": "braun@example.com"})
-        await here.until_quiet()
+        gone = here.org.get("Account", lost)["PersonContactId"]
+        deal = here.org.create("Opportunity", opportunity_of(lost))
+        here.org.create("OpportunityContactRole", {"OpportunityId": deal, "ContactId": gone, "Role": "Buyer"})
+        await here.until_quiet(rules)
         here.org.merge("Account", account, lost, {"PersonTitle": "CFO"})
-        rules = Rules(excused=(lost, here.org.get("Account", lost)["PersonContactId"]))
         await here.until_quiet(rules)
         assert here.lead_of(contact)["title"] == "CFO"
+        assert here.instance.opportunities[deal]["externalCompanyId"] == account
+        assert [role["leadId"] for role in here.instance.roles.values()] == [here.lead_of(contact)["id"]]
 
 
 async def test_business_accounts_go_on_as_ever_beside_people(tmp_path: Path) -> None:
