@@ -77,7 +77,7 @@ async def intervals(tx: Transaction, obj: ObjectName) -> list[Interval]:
 async def cover(tx: Transaction, covered: Sequence[Covered]) -> None:
     """These intervals are complete."""
     for each in covered:
-        if each.cuts is not None and each.cuts != (await _cut(tx, each.object))[0]:
+        if each.cuts is not None and each.cuts != (await cut_told(tx, each.object))[0]:
             continue
         held = await intervals(tx, each.object)
         grown = joined(held, (each.from_s, each.to_s, each.how))
@@ -86,12 +86,14 @@ async def cover(tx: Transaction, covered: Sequence[Covered]) -> None:
 
 
 async def cut(tx: Transaction, holes: Sequence[Hole]) -> None:
-    """These intervals are not complete after all; why is kept for people."""
+    """These intervals are not complete after all; why is kept for people. One of no length only says why a hole will be there."""
     for hole in holes:
-        held = await intervals(tx, hole.object)
-        await _write(tx, hole.object, cut_open(held, hole.from_s, hole.to_s))
-        cuts, _ = await _cut(tx, hole.object)
-        await tx.run("put_note", cut_note(hole.object), orjson.dumps([cuts + 1, hole.why]).decode())
+        cuts, _ = await cut_told(tx, hole.object)
+        if hole.to_s > hole.from_s:
+            cuts += 1
+            held = await intervals(tx, hole.object)
+            await _write(tx, hole.object, cut_open(held, hole.from_s, hole.to_s))
+        await tx.run("put_note", cut_note(hole.object), orjson.dumps([cuts, hole.why]).decode())
 
 
 async def _write(tx: Transaction, obj: ObjectName, pieces: Sequence[Interval]) -> None:
@@ -106,19 +108,25 @@ async def holes(tx: Transaction, obj: ObjectName, until_s: float | None = None) 
     found = gaps(held, end_s)
     if not found:
         return []
-    cuts, why = await _cut(tx, obj)
+    cuts, why = await cut_told(tx, obj)
     return [Hole(obj, start, end, why, cuts) for start, end in found]
 
 
 async def cuts_of(tx: Transaction, obj: ObjectName) -> int:
     """How often an object was cut open so far."""
-    return (await _cut(tx, obj))[0]
+    return (await cut_told(tx, obj))[0]
 
 
-async def _cut(tx: Transaction, obj: ObjectName) -> tuple[int, str]:
+async def cut_told(tx: Transaction, obj: ObjectName) -> tuple[int, str]:
+    """How often an object was cut open so far, and why the last time."""
     held = await tx.value("get_note", cut_note(obj))
     cuts, why = orjson.loads(held) if held is not None else (0, NEVER_READ)
     return cuts, why
+
+
+def load_note(obj: ObjectName) -> str:
+    """The note that tells how far an object's load is; whoever loads writes it."""
+    return f"load:{obj}"
 
 
 def cut_note(obj: ObjectName) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import orjson
 
 from store import admin, waits
+from store.coverage import Interval, cut_told, load_note, stream_note
 from store.database import beside
 from store.holds import Holds, holds
-from store.model import DeadLetter, ObjectName, Record, Replay
+from store.model import OBJECTS, DeadLetter, ObjectName, Record, Replay
 from store.writer import Transaction
 
 
@@ -33,6 +34,16 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is proven complete. `streamed`: up to where the stream is; `whys`: why it has holes; `loads`: how far each is."""
+
+    intervals: Mapping[ObjectName, Sequence[Interval]] = field(default_factory=dict)
+    streamed: Mapping[ObjectName, float] = field(default_factory=dict)
+    whys: Mapping[ObjectName, str] = field(default_factory=dict)
+    loads: Mapping[ObjectName, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What the store tells of the flow. `oldest_ms`: when the oldest change still to be delivered was committed."""
 
@@ -46,6 +57,7 @@ class View:
     heartbeat: Mapping[str, Any] | None
     swept_until: float | None
     holds: Holds = field(default_factory=Holds)
+    coverage: Coverage = field(default_factory=Coverage)
 
 
 @asynccontextmanager
@@ -55,7 +67,7 @@ async def reading(path: Path) -> AsyncIterator[Transaction]:
         yield Transaction(connection)
 
 
-async def view(path: Path, *, blocked_most: int) -> View:
+async def view(path: Path, *, blocked_most: int, channel: str) -> View:
     """Everything `status` needs, with the commonest of what waits."""
     async with reading(path) as tx:
         return View(
@@ -69,7 +81,28 @@ async def view(path: Path, *, blocked_most: int) -> View:
             heartbeat=await _note(tx, "heartbeat"),
             swept_until=await _note(tx, "swept_until"),
             holds=await holds(tx),
+            coverage=await _coverage(tx, channel),
         )
+
+
+async def coverage(path: Path, channel: str) -> Coverage:
+    """What is proven complete."""
+    async with reading(path) as tx:
+        return await _coverage(tx, channel)
+
+
+async def _coverage(tx: Transaction, channel: str) -> Coverage:
+    intervals: dict[ObjectName, list[Interval]] = {}
+    for row in await tx.rows("all_coverage"):
+        intervals.setdefault(row["object"], []).append((row["from_s"], row["to_s"], row["how"]))
+    stream = await _note(tx, stream_note(channel)) or {"objects": [], "until_s": 0.0}
+    loads = {obj: await _note(tx, load_note(obj)) for obj in OBJECTS}
+    return Coverage(
+        intervals,
+        dict.fromkeys(stream["objects"], stream["until_s"]),
+        {obj: (await cut_told(tx, obj))[1] for obj in OBJECTS},
+        {obj: told for obj, told in loads.items() if told is not None},
+    )
 
 
 async def heartbeat(path: Path) -> Mapping[str, Any] | None:

@@ -30,7 +30,6 @@ NOT_YET: frozenset[KeyPath] = frozenset(
     {
         ("deliver", "merge_people"),
         ("deliver", "max_new_people_a_day"),
-        ("reconcile", "bulk_above"),
         *(("filters", name) for name in OBJECTS if name != "User"),
     }
 )

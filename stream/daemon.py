@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import structlog
 
-from store.model import ObjectName
+from store.model import OBJECTS, ObjectName
 from store.store import Store
 from stream import filters
 from stream.batch import Proof
@@ -47,7 +47,8 @@ from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
 from stream.rows import Rows
-from stream.salesforce.rest import TOTAL_SECONDS, SalesforceClient
+from stream.salesforce.bulk import BulkQuery
+from stream.salesforce.rest import TOTAL_SECONDS, ObjectDescribe, SalesforceClient
 from stream.salesforce.sign_in import SignIn
 from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
@@ -205,11 +206,13 @@ class Daemon:
         )
         self.load = Load(
             rows=rows,
+            bulk=BulkQuery(edge.salesforce, clock, describe=self._salesforce_describe),
             clock=clock,
             server_clock=server_clock,
             channel=settings.salesforce.channel,
             modes=settings.salesforce.objects,
             first_load=settings.reconcile.backfill_on_first_start,
+            bulk_above=settings.reconcile.bulk_above,
             backoff=backoff,
         )
         self.score_writes = DailyBudget("score writes", settings.scores.daily_writes, clock.now)
@@ -303,6 +306,9 @@ class Daemon:
                     log.error("deliver_not_ready", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
                 said = self.deliver.not_ready = error.message
                 await self.clock.sleep(wait_seconds)
+
+    async def _salesforce_describe(self, obj: str) -> ObjectDescribe:
+        return await self.edges.catalog.salesforce_describe(next(each for each in OBJECTS if each == obj))
 
     async def _note_mappings(self, mappings: Mapping[ObjectName, ObjectMapping]) -> None:
         """Where fields are mapped otherwise than before, everything of that object is read again."""

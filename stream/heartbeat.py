@@ -5,6 +5,7 @@ The store keeps the last one, so that `status` can also tell how a stopped daemo
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 BEAT_SECONDS = 2.0
 LINE_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
+LOSS_MARKS_HOURS = (60.0, 48.0, 36.0, 24.0, 12.0, 6.0, 3.0, 1.0, 0.01)
+LOUD_BELOW_HOURS = 24.0
 RETENTION_SECONDS = 72 * 3600  # how long Salesforce keeps events (CDC Developer Guide)
 
 
@@ -51,6 +54,26 @@ class LastHour:
 
 
 @dataclass(slots=True)
+class LossWarning:
+    """Says, once for each mark that is passed, that Salesforce is about to forget what was not read; louder as it nears."""
+
+    _passed: float = math.inf
+
+    def look(self, hours: float | None) -> None:
+        """So many hours are left."""
+        if hours is None or hours >= LOSS_MARKS_HOURS[0]:
+            self._passed = math.inf
+            return
+        mark = min(mark for mark in LOSS_MARKS_HOURS if hours < mark)
+        if mark >= self._passed:
+            return
+        self._passed = mark
+        say = log.warning if mark > LOUD_BELOW_HOURS else log.error
+        hint = "let the daemon reach Salesforce again before then; what is forgotten has to be read again, which takes calls"
+        say("loss_nears", hours_to_loss=hours, hint=hint)
+
+
+@dataclass(slots=True)
 class Heartbeat:
     """Writes the daemon's state into the store, and a line into the log every minute."""
 
@@ -65,6 +88,7 @@ class Heartbeat:
     holds: Holds
     budgets: Mapping[str, DailyBudget]
     _line_at: float = float("-inf")
+    _loss: LossWarning = field(default_factory=LossWarning)
     _last_hour: dict[str, LastHour] = field(default_factory=dict)
 
     async def restore_budgets(self) -> None:
@@ -85,6 +109,7 @@ class Heartbeat:
         await self.capture.prove()
         state = self.state(stopped=stopped)
         await self.store.put_note("heartbeat", state)
+        self._loss.look(hours_to_loss(state["stream"]["heard_at"], state["at"]))
         budgets = {name: {"day": budget.day, "used": budget.used} for name, budget in self.budgets.items()}
         await self.store.put_note("budgets", budgets)
         if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:

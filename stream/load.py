@@ -10,7 +10,7 @@ delivered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,15 +19,18 @@ from store.coverage import NEVER_READ
 from store.model import OBJECTS, Covered, Hole, ObjectName
 from stream.clock import Clock, wait_for_event
 from stream.config_model import ObjectModes
-from stream.errors import BudgetSpent, SalesforceError, StreamError
+from stream.errors import BudgetSpent, BulkJobLost, SalesforceError, StreamError
 from stream.progress import Progress
 from stream.retry import Backoff
-from stream.rows import Rows, where
+from stream.rows import NEVER_DELETED, Page, Rows, where
+from stream.salesforce.bulk import BulkQuery
 from stream.salesforce.server_clock import ServerClock
+from stream.salesforce.soql import select
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
+ALL_READ = "all"  # in place of a locator: the job's last page is stored
 WAITING_MOST = 20_000  # entries of a load that may wait for delivery before more is read
 RETAINED_S = 72 * 3600  # where nothing older is asked for, a polled object begins where a stream subscribed at -2 would
 PATIENCE_SECONDS = 60.0  # how long a first load waits for the stream, so that nothing is read twice
@@ -38,16 +41,19 @@ class Load:
     """The loop. `first_load`: whether everything is read that was there before the daemon; else only what is asked for later."""
 
     rows: Rows
+    bulk: BulkQuery
     clock: Clock
     server_clock: ServerClock
     channel: str
     modes: ObjectModes
     first_load: bool
+    bulk_above: int
     backoff: Backoff
     error: str = ""
     now_loading: Progress | None = None
     _failures: int = 0
     _began: float = 0.0
+    _by_query: set[ObjectName] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -117,15 +123,45 @@ class Load:
         total = await self.rows.salesforce.count(hole.object, where(hole.from_s))
         progress = await Progress.begin(self.rows.store, self.clock, hole, total)
         self.now_loading = progress
-        deleted = not progress.whole or hole.why != NEVER_READ
-        async for page in self.rows.since(hole.object, hole.from_s, loaded=progress.whole, deleted=deleted):
+        by_job = progress.job or (total > self.bulk_above and hole.object not in self._by_query)
+        async for page in self._by_bulk(hole, progress) if by_job else self._by_pages(hole, progress):
             await self._until_delivered()
             await self.rows.take(page, wanted, notes=progress.grown(page.rows))
         await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes=progress.ended())
         self.now_loading = None
+
+    def _by_pages(self, hole: Hole, progress: Progress) -> AsyncIterator[Page]:
+        return self.rows.since(hole.object, hole.from_s, loaded=progress.whole, deleted=_deleted(hole, progress))
+
+    async def _by_bulk(self, hole: Hole, progress: Progress) -> AsyncIterator[Page]:
+        """A job's pages, from where an earlier run of this load had come to. A job that is lost is begun anew by the next try."""
+        try:
+            if not progress.job:
+                fields = await self.rows.fields(hole.object, deleted=_deleted(hole, progress))
+                soql = select(fields, hole.object, where(hole.from_s))
+                progress.job = await self.bulk.start(soql, deleted=_deleted(hole, progress))
+                await self.rows.store.take_rows([], self.rows.now_ms(), notes=progress.noted())
+                log.info("bulk_job_started", object=hole.object, job=progress.job)
+            if progress.locator == ALL_READ:
+                return
+            await self.bulk.wait(progress.job)
+            async for rows, locator in self.bulk.pages(progress.job, progress.locator):
+                progress.locator = locator or ALL_READ
+                yield Page(self.rows.changes(hole.object, rows, loaded=progress.whole), len(rows))
+        except BulkJobLost as lost:
+            if not lost.another_helps:
+                self._by_query.add(hole.object)
+            progress.job = progress.locator = ""
+            await self.rows.store.take_rows([], self.rows.now_ms(), notes=progress.noted())
+            raise
 
     async def _until_delivered(self) -> None:
         """Wait while much of what was loaded before is still to be delivered: nothing is piled up for its own sake."""
         while await self.rows.store.count_loaded() > WAITING_MOST:
             self._wake.clear()
             await wait_for_event(self._wake, self.clock, LOOK_SECONDS)
+
+
+def _deleted(hole: Hole, progress: Progress) -> bool:
+    """Whether deleted records are asked for too: nothing is known yet of an object that was never read."""
+    return hole.object not in NEVER_DELETED and not (progress.whole and hole.why == NEVER_READ)

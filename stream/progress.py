@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from store.coverage import load_note
 from store.model import Hole, ObjectName
 from store.store import Store
 from stream.clock import Clock
@@ -15,11 +16,6 @@ from stream.clock import Clock
 log = structlog.get_logger(__name__)
 
 LINE_SECONDS = 10.0
-
-
-def load_note(obj: ObjectName) -> str:
-    """The note that tells how far an object's load is."""
-    return f"load:{obj}"
 
 
 @dataclass(slots=True)
@@ -35,6 +31,7 @@ class Progress:
     total: int
     rows: int = 0
     whole: bool = False
+    cuts: int = 0
     job: str = ""
     locator: str = ""
     began: float = 0.0
@@ -45,9 +42,19 @@ class Progress:
     async def begin(cls, store: Store, clock: Clock, hole: Hole, total: int) -> Progress:
         """Begin the load of a hole, or go on with it."""
         held: Mapping[str, Any] = await store.note(load_note(hole.object)) or {}
+        if held.get("cuts") != hole.cuts:
+            held = {}  # of another hole
         now, rows = clock.monotonic(), int(held.get("rows", 0))
         progress = cls(
-            hole.object, hole.why, clock, total + (rows if hole.from_s else 0), rows, began=now, _before=rows, _line_at=now
+            hole.object,
+            hole.why,
+            clock,
+            total + (rows if hole.from_s else 0),
+            rows,
+            cuts=hole.cuts,
+            began=now,
+            _before=rows,
+            _line_at=now,
         )
         progress.whole = hole.from_s == 0 or bool(held.get("whole"))
         progress.job, progress.locator = str(held.get("job", "")), str(held.get("locator", ""))
@@ -72,7 +79,8 @@ class Progress:
     def noted(self) -> dict[str, Any]:
         """The note as it stands."""
         told = {"why": self.why, "rows": self.rows, "total": self.total, "rows_a_second": self.rate, "at": self.clock.now()}
-        return {load_note(self.object): {**told, "whole": self.whole, "job": self.job, "locator": self.locator}}
+        place = {"whole": self.whole, "cuts": self.cuts, "job": self.job, "locator": self.locator}
+        return {load_note(self.object): {**told, **place}}
 
     def ended(self) -> dict[str, Any]:
         """All is read; returns what becomes of the note."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from store.database import is_held
 from store.view import Blocked, View, view
+from stream import coverage_told
 from stream.budget import CENTRAL, day_in
 from stream.config_model import Settings
 from stream.dead import moment
@@ -50,11 +51,12 @@ async def status(settings: Settings, now: float) -> Status:
     if not path.exists() and path.parent.is_dir():
         reason = f"there is no store at {path}: the daemon has never run with this configuration"
         return Status("stopped", [reason], _facts(EMPTY, settings, now, running=False))
-    found = await view(path, blocked_most=BLOCKED_SHOWN)
+    found = await view(path, blocked_most=BLOCKED_SHOWN, channel=settings.salesforce.channel)
     stopped = _why_stopped(found, path, now)
     facts = _facts(found, settings, now, running=not stopped)
     failing = _near_loss(facts) + _poisoned(found.holds.poisoned) + ([] if stopped else _failing(found))
     degraded = _degraded(found, facts, running=not stopped)
+    degraded += [] if stopped else coverage_told.reasons(found.coverage, settings, now)
     state: State = "stopped" if stopped else "failing" if failing else "degraded" if degraded else "ok"
     return Status(state, [*stopped, *failing, *degraded], facts)
 
@@ -125,7 +127,13 @@ def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[s
     paused = beat["paused"]
     if paused and paused["code"] in PASSING_CODES:
         reasons.append(f"deliveries wait a moment: {paused['cause']} ({paused['code']})")
-    words = {"reading": "reading records from Salesforce", "reconcile": "polling Salesforce", "scores": "bringing scores back"}
+    words = {
+        "reading": "reading records from Salesforce",
+        "reconcile": "polling Salesforce",
+        "load": "reading what is not proven complete",
+        "scores": "bringing scores back",
+    }
+    reasons += coverage_told.silent(beat.get("silent", {}))
     reasons += [f"{words[name]} does not work: {error}" for name, error in beat["errors"].items() if name in words and error]
     for name, calls in facts["calls"].items():
         if calls["used"] < calls["budget"] < calls["forecast"]:
@@ -146,7 +154,7 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
         "blocked_entries": found.blocked_entries,
         "dead": found.dead,
         "replay_ids": {each.channel: each.replay_id for each in found.replays},
-        "coverage": {},
+        "coverage": coverage_told.rows(found.coverage, settings),
         "paused": {flow: moment(since) for flow, since in found.holds.paused.items()},
         "poisoned": dict(found.holds.poisoned) if found.holds.poisoned is not None else None,
         "calls": _calls(beat.get("calls", {}), settings, now, running=running),

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import click
 
+from stream.cli.backfill import backfill
 from stream.cli.dead import dead
 from stream.cli.demo import demo
 from stream.cli.doctor import doctor
@@ -41,7 +42,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, dead, replay, pause, resume):
+for command in (demo, sandbox, init, doctor, run, status, dead, replay, backfill, pause, resume):
     cli.add_command(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def _show(found: Status, out: Console) -> None:
     rows.add_row("blocked", str(facts["blocked_entries"]))
     rows.add_row("dead letters", str(facts["dead"]))
     rows.add_row("replay ids", _pairs(facts["replay_ids"], number="{}") or "–")
+    rows.add_row("complete", _complete(facts["coverage"]))
     for service, calls in facts["calls"].items():
         told = f"{calls['used']:,} of {calls['budget']:,} today, forecast {calls['forecast']:,}"
         rows.add_row(service.replace("_", " ") + ("" if service.endswith("writes") else " calls"), told)
@@ -84,6 +85,14 @@ def _show_blocked(facts: Mapping[str, Any], out: Console) -> None:
     out.print(rows)
     if len(facts["blocked"]) > BLOCKED_ROWS:
         out.print("… and others: `msi-stream status --json` names them")
+
+
+def _complete(coverage: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Up to when everything is proven to have come: the objects that lag behind are named."""
+    open_ones = [obj for obj, rows in coverage.items() if not rows or any("hole" in row for row in rows)]
+    ends = [rows[-1]["to"] for obj, rows in coverage.items() if obj not in open_ones]
+    told = [f"everything until {min(ends)}"] if ends else []
+    return "; ".join([*told, *([f"holes in {', '.join(open_ones)}"] if open_ones else [])]) or "–"
 
 
 def _pairs(values: Mapping[str, int], number: str = "{:,}") -> str:

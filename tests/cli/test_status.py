@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from store.model import Change, Replay
+from store.model import OBJECTS, Change, Covered, Hole, Replay
 from store.store import Store
 from stream.clock import SystemClock
 from stream.config import load
@@ -50,6 +50,7 @@ async def judged(folder: Path, beat: Mapping[str, Any] | None, *, held: bool = T
     try:
         if beat is not None:
             await store.put_note("heartbeat", beat)
+        await store.cover([Covered(obj, 0.0, now - 60, "read") for obj in OBJECTS])
         if not held:
             await store.close()
         return await status(load(config_file(folder), {}).settings, now)
@@ -77,7 +78,7 @@ async def test_all_well(tmp_path: Path) -> None:
     assert told.keys() >= KEYS
     assert told["freshness_seconds"] == {"p50": 1.5, "p99": 4.25, "oldest": None}
     assert told["hours_to_loss"] == 72.0
-    assert told["coverage"] == {}
+    assert told["coverage"]["Lead"] == [{"from": None, "to": "2026-09-21T14:12:20Z", "how": "read"}]
     marketo = told["calls"]["marketo"]
     assert (marketo["used"], marketo["budget"]) == (100, 45000)
     assert marketo["forecast"] == 100 + round(20 * (24 - 9.2222))
@@ -243,3 +244,42 @@ async def test_beside_a_running_daemon_and_after_it(tmp_path: Path) -> None:
         assert told["state"] == "stopped"
         assert "was stopped" in told["reasons"][0]
         assert told["people"]["synced"] == 0
+
+
+async def test_a_hole_is_told_with_its_reason_until_it_is_closed(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "store.db")
+    try:
+        await store.put_note("heartbeat", BEAT)
+        await store.cover([Covered(obj, 0.0, NOW - 60, "read") for obj in OBJECTS])
+        await store.cut([Hole("Lead", NOW - 3600, NOW - 1800, "the stored replay id had expired")])
+        settings = load(config_file(tmp_path), {}).settings
+        found = await status(settings, NOW)
+        assert found.state == "degraded"
+        (reason,) = found.reasons
+        assert reason.startswith("Lead: changes between 2026-09-21T13:13:20Z and 2026-09-21T13:43:20Z may be missing")
+        assert [row.get("hole") for row in found.as_json()["coverage"]["Lead"]] == [
+            None,
+            "the stored replay id had expired",
+            None,
+        ]
+        await store.put_note(
+            "load:Lead", {"rows": 5, "total": 20, "rows_a_second": 0.5, "why": "the stored replay id had expired"}
+        )
+        (reason,) = (await status(settings, NOW)).reasons
+        assert reason.startswith("Lead is being read, 5 of 20 records")
+        await store.cover([Covered("Lead", NOW - 3600, NOW - 1800, "read")])
+        await store.take_rows([], 0, notes={"load:Lead": None})
+        assert (await status(settings, NOW)).state == "ok"
+    finally:
+        await store.close()
+
+
+async def test_an_object_of_which_nothing_was_proven_for_long_is_said(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "store.db")
+    try:
+        await store.put_note("heartbeat", BEAT)
+        await store.cover([Covered(obj, 0.0, NOW - (86400 if obj == "Contact" else 60), "read") for obj in OBJECTS])
+        (reason,) = (await status(load(config_file(tmp_path), {}).settings, NOW)).reasons
+        assert reason == "Contact: nothing proves that changes since 2026-09-20T14:13:20Z have come"
+    finally:
+        await store.close()

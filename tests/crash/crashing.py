@@ -49,7 +49,7 @@ class Running:
         """Whether it has logged this event."""
         return any(line["event"] == event for line in self.lines)
 
-    async def until_logged(self, event: str, seconds: float = 20.0) -> None:
+    async def until_logged(self, event: str, seconds: float = 60.0) -> None:
         """Wait until it has logged this event; fails where it ends before."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not self.logged(event):

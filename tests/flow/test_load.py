@@ -183,3 +183,38 @@ async def test_an_owner_who_left_before_the_load_is_sent_because_a_record_names_
         await here.start()
         await here.until_quiet()
         assert here.lead_of(lead)["externalSalesPersonId"] == gone
+
+
+async def test_large_objects_come_by_bulk_jobs(tmp_path: Path) -> None:
+    async with world(tmp_path, reconcile__bulk_above=10, **LOADING) as here:
+        here.salesforce.bulk.work_seconds = 3.0
+        seed_org(here.org, users=3, accounts=3, contacts=30, leads=40, opportunities=12, roles=4, publish=False)
+        await here.start()
+        await here.until_quiet()
+        assert {line["object"] for line in here.events("bulk_job_started")} == {"Contact", "Lead", "Opportunity"}
+        assert not here.salesforce.bulk.jobs, "what was read is deleted"
+
+
+async def test_a_bulk_job_outlives_the_daemon_and_is_gone_on_with(tmp_path: Path) -> None:
+    async with world(tmp_path, reconcile__bulk_above=10, **LOADING) as here:
+        seed_org(here.org, users=3, accounts=3, contacts=3, leads=40, opportunities=3, roles=3, publish=False)
+        held = here.salesforce.faults.add(Fault("hang", path="/jobs/query/.*/results", times=1))
+        await here.start()
+        await here.until(lambda: held.hits)
+        await here.stop()
+        here.salesforce.faults.clear()
+        await here.start()
+        await here.until_quiet()
+        leads = [line["event"] for line in here.logs if line.get("object") == "Lead"]
+        assert leads[: leads.index("load_finished")] == ["load_started", "bulk_job_started", "load_started"]
+
+
+async def test_a_lost_bulk_job_is_begun_anew_and_a_refused_one_read_by_pages(tmp_path: Path) -> None:
+    async with world(tmp_path, reconcile__bulk_above=10, **LOADING) as here:
+        seed_org(here.org, users=3, accounts=3, contacts=30, leads=40, opportunities=3, roles=3, publish=False)
+        gone = [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]
+        here.salesforce.faults.add(Fault("respond", path="/jobs/query/.*/results", status=404, body=gone))
+        await here.start()
+        await here.until_quiet()
+        assert len(here.events("bulk_job_started")) == 3
+        assert len(here.events("load_failed")) == 1

@@ -507,7 +507,6 @@ class TestWarnings:
         [
             ("deliver", "merge_people = true"),
             ("deliver", "max_new_people_a_day = 5"),
-            ("reconcile", "bulk_above = 1"),
             ("filters", 'Lead = "Sync_to_Marketo__c = true"'),
         ],
     )
