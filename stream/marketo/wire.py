@@ -16,18 +16,22 @@ import orjson
 
 from stream.connecting import unconnected
 from stream.errors import MarketoError, Unreachable
+from stream.marketo.codes import rule_of
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 UNKNOWN_CODE = "unknown"  # an error without a code
 HTTP_CODES = frozenset({403, 404, 413, 414})  # statuses that mean something without Marketo's envelope
 UNAUTHORIZED_CODE = "601"
+WHOLE_FLOW = frozenset({"pause", "retry", "park"})
 
 
 class AnswerRefused(MarketoError):
     """Marketo's error answer. `detail` is Marketo's own wording: it may hold personal data, so it stays out of str()."""
 
     def __init__(self, message: str, *, code: str, status: int = 200, detail: str = "") -> None:
-        super().__init__(message, code=code, status=status)
+        rule = rule_of(code)
+        hint = rule.cure if rule.alone in WHOLE_FLOW else ""  # the other cures speak of a record, and there may be none
+        super().__init__(f"{message}: {rule.cause}", code=code, status=status, hint=hint)
         self.detail = detail
 
 
@@ -117,7 +121,7 @@ async def read_answer(endpoint: str, response: aiohttp.ClientResponse) -> Answer
     envelope = loads_object(await read_bounded(response)) or {}
     if error := first_error(envelope):
         code, detail = error
-        raise AnswerRefused(f"{endpoint}: Marketo answered with code {code}", code=code, status=status, detail=detail)
+        raise AnswerRefused(f"{endpoint}: code {code}", code=code, status=status, detail=detail)
     if status == 401:
         raise AnswerRefused(f"{endpoint}: HTTP 401", code=UNAUTHORIZED_CODE, status=status)
     if status in HTTP_CODES:

@@ -118,8 +118,14 @@ class TestRefusals:
             await edge.client.sync("leads", [LEAD])
         assert refused.value.detail == "Lead ada@example.com is bad"
         assert "ada" not in str(refused.value) + repr(refused.value)
-        assert "leads.json" in str(refused.value)
-        assert "1003" in str(refused.value)
+        assert "leads.json: code 1003: Marketo refuses a value of this record" in str(refused.value)
+
+    async def test_a_refusal_says_what_it_means_and_what_to_do_about_the_whole(self, edge: MarketoEdge) -> None:
+        edge.errors({"code": "603", "message": "Access denied"})
+        with pytest.raises(AnswerRefused) as refused:
+            await edge.client.usage_today()
+        assert refused.value.message == "GET /rest/v1/stats/usage.json: code 603: Marketo denies access"
+        assert "IP allowlist" in refused.value.hint
 
     @pytest.mark.parametrize("status", [403, 404, 413, 414])
     async def test_a_status_with_a_meaning_becomes_the_code(self, edge: MarketoEdge, status: int) -> None:
