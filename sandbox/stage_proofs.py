@@ -216,7 +216,8 @@ def _killed(facts: Facts) -> Proof:
     if unnoted > CALLS_A_ROUND * facts.concurrency:
         problems.append(f"{unnoted} requests were answered and not noted, more than can be under way at once")
     lost = len({_key(write) for write in taken})
-    evidence = f"{lost} answers were lost with it, {len(again) - len(needless)} sent again, nothing else"
+    rest = "and others" if needless else "nothing else"
+    evidence = f"{lost} answers were lost with it, {len(again) - len(needless)} sent again, {rest}"
     return _line(claim, evidence, problems, shown=bool(taken))
 
 

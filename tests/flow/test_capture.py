@@ -30,6 +30,22 @@ async def test_the_first_start_takes_everything_that_is_retained(tmp_path: Path)
         assert here.events("stream_subscribed")[0]["replay_from"] == -2
 
 
+async def test_a_flood_of_events_shares_transactions(tmp_path: Path) -> None:
+    async with world(tmp_path, deliver__linger_seconds=3600.0) as here:
+        account, _ = company(here)
+        for number in range(400):
+            here.org.update("Account", account, {"Phone": str(number)})
+        await here.start()
+        await here.until(lambda: here.running.capture.events > 400)
+        assert here.store is not None
+        assert here.store.writer.commits < 100
+        record = await here.record(("Account", account))
+        replay = await here.store.replay("/data/ChangeEvents")
+        assert record is not None
+        assert replay is not None
+        assert (replay.replay_id, record.commit_ms) == (here.org.log.last_replay_id, replay.commit_ms)
+
+
 async def test_a_restart_goes_on_at_the_stored_id_and_sends_nothing_again(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         account, _ = company(here)

@@ -32,6 +32,18 @@ async def test_never_more_calls_than_configured(tmp_path: Path) -> None:
         assert not await here.dead()
 
 
+async def test_as_many_requests_as_configured_are_under_way_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path, deliver__batch_size=10, marketo__concurrency=4) as here:
+        here.marketo.latency_seconds = 2.0
+        here.touch_built_in_users()
+        for number in range(100):
+            here.org.create("Lead", lead_of(f"L{number}"))
+        await here.start()
+        await here.until_quiet()
+        assert here.marketo.limits.highest_concurrency == 4
+        assert not here.instance.violations
+
+
 def _beyond(here: World, calls: int) -> bool:
     return here.marketo.limits.calls > calls
 
