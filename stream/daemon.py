@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -368,7 +368,7 @@ class Daemon:
         return int(self.clock.now() * 1000)
 
 
-async def run_daemon(settings: Settings, *, on_ready: Callable[[Daemon], Awaitable[None]] | None = None) -> None:
+async def run_daemon(settings: Settings, *, beside: Callable[[Daemon], AbstractAsyncContextManager[None]] | None = None) -> None:
     """Open the store, take its lock, run until SIGTERM or SIGINT. Raises StoreError, ConfigError, or what a loop died of."""
     store = await Store.open(settings.store.path)
     try:
@@ -378,9 +378,8 @@ async def run_daemon(settings: Settings, *, on_ready: Callable[[Daemon], Awaitab
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, daemon.stop)
-            if on_ready is not None:
-                await on_ready(daemon)
-            await daemon.run()
+            async with beside(daemon) if beside is not None else nullcontext():
+                await daemon.run()
     finally:
         with suppress(asyncio.CancelledError):
             await store.close()

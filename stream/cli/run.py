@@ -14,7 +14,9 @@ import structlog
 
 from store.errors import StoreBusy, StoreError
 from stream import logs
+from stream.cli.load_bar import in_terminal, load_bar
 from stream.cli.options import BUSY, DEGRADED, config_option
+from stream.clock import SystemClock
 from stream.config import load
 from stream.daemon import run_daemon
 from stream.errors import StreamError
@@ -50,7 +52,9 @@ def run(ctx: click.Context, config: Path | None) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # until the daemon takes both itself
     try:
-        asyncio.run(run_daemon(loaded.settings))
+        clock = SystemClock()
+        beside = (lambda daemon: load_bar(daemon, clock)) if in_terminal() else None
+        asyncio.run(run_daemon(loaded.settings, beside=beside))
     except KeyboardInterrupt:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import pty
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +16,17 @@ import orjson
 import pytest
 
 import stream.cli.run as command
+from sandbox.faults import Fault
 from store.errors import StoreBlocked, StoreBusy, StoreUnusable
 from stream.errors import AuthRefused
 from tests.cli.shell import Said, config_file, here_and_now
+from tests.flow.world import world
 
 
 def ended_by(monkeypatch: pytest.MonkeyPatch, folder: Path, error: BaseException | None, **more: Any) -> tuple[Said, list[Any]]:
     """What `run` says where the daemon ends so, and its log lines."""
 
-    async def daemon(_: object) -> None:
+    async def daemon(_: object, **_beside: object) -> None:
         if error is not None:
             raise error
 
@@ -30,10 +36,10 @@ def ended_by(monkeypatch: pytest.MonkeyPatch, folder: Path, error: BaseException
 
 
 def test_a_good_end_is_0_and_settings_without_effect_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said, lines = ended_by(monkeypatch, tmp_path, None, reconcile__bulk_above=5)
+    said, lines = ended_by(monkeypatch, tmp_path, None, filters__Lead="Sync_to_Marketo__c = true")
     assert (said.code, said.err) == (0, "")
     assert [line["event"] for line in lines] == ["config_warning"]
-    assert "reconcile.bulk_above does nothing yet" in lines[0]["warning"]
+    assert "filters.Lead does nothing yet" in lines[0]["warning"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def background() -> Iterator[None]:
 def test_a_signal_before_the_daemon_listens_is_a_good_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: signal.Signals
 ) -> None:
-    async def daemon(_: object) -> None:
+    async def daemon(_: object, **_beside: object) -> None:
         signal.raise_signal(number)
         await asyncio.Event().wait()
 
@@ -98,3 +104,33 @@ def test_a_signal_before_the_daemon_listens_is_a_good_end(
     said = here_and_now("run", "--config", str(config_file(tmp_path)))
     assert (said.code, said.err) == (0, "")
     assert orjson.loads(said.out)["event"] == "daemon_stopped"
+
+
+async def test_a_terminal_shows_a_bar_while_something_is_loaded(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0, reconcile__backfill_on_first_start=True, log__format="console") as here:
+        here.org.create("Lead", {"LastName": "Old", "Company": "Before"})
+        here.salesforce.faults.add(Fault("delay", path=r"/query\?q=SELECT\+(?!COUNT).*FROM\+Lead", seconds=1.5))
+        terminal, other = pty.openpty()
+        command = [sys.executable, "-m", "stream", "run", "--config", str(here.write_config())]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=other, stderr=other, env={**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        )
+        os.close(other)
+        said = asyncio.create_task(asyncio.to_thread(read_all, terminal))
+        await here.until(lambda: bool(here.instance.leads), seconds=60.0)
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        text = await said
+        assert "reading Lead" in text
+        assert "0 of 1" in text
+        assert "load_finished" in text, "the log goes on above it"
+
+
+def read_all(terminal: int) -> str:
+    """What was written to a terminal, until it is closed."""
+    parts: list[bytes] = []
+    with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
+        while piece := os.read(terminal, 65536):
+            parts.append(piece)
+    os.close(terminal)
+    return b"".join(parts).decode(errors="replace")
