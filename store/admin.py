@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from store import waits
+from store.history import Lines, What
 from store.holds import POISONED
-from store.model import DeadLetter, Key
+from store.model import DeadLetter, Key, Record
 from store.rows import entry_of, list_json, record_row
 from store.writer import Transaction
 
@@ -52,6 +53,7 @@ async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> 
     await tx.run("set_due", list_json(deliver), now_ms)
     entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(deliver))]
     known = await waits.records(tx, [entry.key for entry in entries])
+    await _tell(tx, known, "put_back", now_ms)
     await waits.work_out(tx, entries, known, now_ms)
     if deliver:
         await tx.run("delete_note", POISONED)
@@ -62,7 +64,16 @@ async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> 
     return len(deliver) + len(scores)
 
 
-async def drop(tx: Transaction, letters: Sequence[DeadLetter]) -> int:
+async def _tell(tx: Transaction, known: dict[Key, Record], what: What, now_ms: int) -> None:
+    """A line in each record's story."""
+    lines = Lines(now_ms)
+    for record in known.values():
+        lines.add(record, what, source="operator")
+    await lines.write(tx)
+    await tx.run_many("put_record", [record_row(record) for record in known.values()])
+
+
+async def drop(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> int:
     """Give dead letters up: what waited for them goes on without that relation; returns how many."""
     letters = await _still_dead(tx, letters)
     deliver = [letter for letter in letters if letter.flow == "deliver"]
@@ -75,7 +86,7 @@ async def drop(tx: Transaction, letters: Sequence[DeadLetter]) -> int:
             record.state = "deleted"
         elif record.state != "synced":
             record.state = "dropped"
-    await tx.run_many("put_record", [record_row(record) for record in known.values()])
+    await _tell(tx, known, "dropped", now_ms)
     await tx.run("delete_entries", list_json(letter.entry for letter in letters))
     await waits.let_go(tx, keys)
     return len(letters)

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from store import waits
-from store.merge import doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
+from store import history, waits
+from store.history import Lines
+from store.merge import Verdict, doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
 from store.model import Change, Entry, Key, Pending, Record, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_row
 from store.writer import Transaction
@@ -32,6 +33,7 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     entries = await _entries(tx, keys)
     touched: dict[Key, Entry] = {}
     noted: dict[Key, Record] = {}
+    lines = Lines(now_ms)
     for change in changes:
         record = known.setdefault(change.key, Record(object=change.object, record_id=change.record_id))
         judged = verdict(record, change)
@@ -41,17 +43,42 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
             if change.relevant and not news.relevant:  # nothing is new but its place, which older events are judged by
                 note(record, change)
                 noted[change.key] = record
+                if change.commit_ms:
+                    _tell(lines, record, change, "drop", "Marketo has all of it already")
+            elif _is_late(record, change):
+                noted[change.key] = record
+                _tell(lines, record, change, "drop", "something newer was known")
             continue
         note(record, change)
         if judged == "apply":
             learn(record, change)
         noted[change.key] = record
+        _tell(lines, record, news, judged)
         entry = _merge_into(entries.get(change.key), news, pending_of(news, judged), record, now_ms=now_ms, taken=taken)
         if entry is not None:
             entries[change.key] = touched[change.key] = entry
+    await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in noted.values()])
     taken.asked = await put_entries(tx, list(touched.values()), known, now_ms)
     return taken
+
+
+def _is_late(record: Record, change: Change) -> bool:
+    """An event that was passed over because something newer had been read, and not because it came twice."""
+    return bool(change.commit_ms) and change.relevant and change.transaction != record.transaction
+
+
+def _tell(lines: Lines, record: Record, change: Change, judged: Verdict, passed_over: str = "") -> None:
+    """A line of what came, and why the record is read for it, or it was passed over, if so."""
+    asked = not (change.commit_ms or change.whole or change.kind == "delete")
+    lines.add(
+        record,
+        "passed_over" if passed_over else "asked" if asked else "arrived",
+        source=change.source,
+        fields=history.WHOLE if change.whole else history.names(change.fields),
+        txn=change.transaction,
+        cause=passed_over or change.read or ("events out of order" if judged == "read" else ""),
+    )
 
 
 def _matters(record: Record, entry: Entry | None, change: Change) -> bool:
@@ -175,13 +202,20 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     known = await waits.records(tx, [entry.key for entry in entries])
     kept: list[Entry] = []
     finished: list[Entry] = []
+    lines = Lines(now_ms)
     for entry in entries:
-        _settle(entry, known[entry.key], results[entry.entry_id], now_ms)
+        result = results[entry.entry_id]
+        lines.add(known[entry.key], "read" if result.snapshot else "gone" if result.gone else "unseen", cause=entry.pending.read)
+        _settle(entry, known[entry.key], result, now_ms)
         if _nothing_to_delete(entry, known[entry.key]):
             known[entry.key].state = "deleted"
             finished.append(entry)
+        elif _nothing_new(entry, known[entry.key]):
+            lines.add(known[entry.key], "nothing", cause="Marketo has all of it already")
+            finished.append(entry)
         else:
-            (finished if _nothing_new(entry, known[entry.key]) else kept).append(entry)
+            kept.append(entry)
+    await lines.write(tx)
     await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
     await tx.run("delete_entries", list_json(entry.entry_id for entry in finished))
     await waits.let_go(tx, [entry.key for entry in finished])
@@ -204,6 +238,7 @@ def _nothing_new(entry: Entry, record: Record) -> bool:
 def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
     later, entry.later = entry.later, None
     entry.state, entry.tries, entry.due_ms = "open", 0, min(entry.due_ms, now_ms)
+    entry.code = entry.cause = ""
     snapshot = result.snapshot
     if snapshot is not None:
         _settle_snapshot(entry, record, snapshot, later)

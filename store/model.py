@@ -44,7 +44,8 @@ class Change:
     `whole`: `fields` hold every non-empty field, what is absent is empty. `read`: why the record has to be read from Salesforce
     before it can go out, "" where it need not be. `refs` holds the parents the change tells of (None: it has none).
     `commit_ms`, `transaction`, `sequence` identify an event; `read_s` is the SystemModstamp, in seconds, of what was read.
-    `loaded`: brought by a load, so that live changes go first.
+    `loaded`: brought by a load, so that live changes go first. `source` says where it comes from (CREATE, GAP_UPDATE, poll, …),
+    for the record's story.
     """
 
     object: ObjectName
@@ -61,6 +62,7 @@ class Change:
     read_s: int | None = None
     relevant: bool = True
     loaded: bool = False
+    source: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:
@@ -121,7 +123,8 @@ class Record:
     """One Salesforce record as known here. `filled`: the Marketo fields this daemon has filled (and so may clear).
 
     `known`: what Marketo has of each Salesforce field, or will have once the record's entry is done. Whoever makes that untrue
-    (another Marketo person, a key that is another now) forgets it.
+    (another Marketo person, a key that is another now) forgets it. `story` is the number of the last line told of it
+    (`store/history.py`).
     """
 
     object: ObjectName
@@ -141,6 +144,7 @@ class Record:
     commit_ms: int = 0
     transaction: str = ""
     sequence: int = 0
+    story: int = field(default=0, compare=False)
 
     @property
     def key(self) -> Key:
@@ -217,7 +221,8 @@ class Claimed:
 class Ack:
     """Marketo accepted the entry (or there was nothing to send); what is to be remembered of it.
 
-    `removed`: Marketo has deleted the record, and its opportunity roles with it.
+    `removed`: Marketo has deleted the record, and its opportunity roles with it. The last four are for the record's story: what
+    was done (created, updated, deleted, shared, nothing), which fields were sent, why, and with how many others in one call.
     """
 
     entry_id: int
@@ -229,6 +234,10 @@ class Ack:
     sent_key: str | None = None
     forget_marketo_id: bool = False
     removed: bool = False
+    did: Literal["created", "updated", "deleted", "shared", "nothing"] = field(default="nothing", compare=False)
+    sent: str = field(default="", compare=False)
+    why: str = field(default="", compare=False)
+    together: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +257,7 @@ class Retry:
     forget_marketo_id: bool = False
     read: str = ""
     sync_owner: bool = False
+    together: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +269,7 @@ class Dead:
     code: str
     cause: str
     cure: str
+    together: int = field(default=0, compare=False)
 
 
 Outcome = Ack | Retry | Dead

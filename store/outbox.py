@@ -13,6 +13,7 @@ from dataclasses import replace
 import orjson
 
 from store import waits
+from store.history import Lines
 from store.intake import append, perhaps_created, put_entries
 from store.merge import merge
 from store.model import (
@@ -126,14 +127,17 @@ async def finish(
     rows = await tx.rows("entries_by_id", list_json(outcome.entry_id for outcome in outcomes))
     entries = {entry.entry_id: entry for entry in map(entry_of, rows)}
     known = await waits.records(tx, [outcome.key for outcome in outcomes])
-    done, kept, released = await _sort(tx, outcomes, entries, known, now_ms)
+    lines = Lines(now_ms)
+    done, kept, released = await _sort(tx, outcomes, entries, known, lines)
+    await lines.write(tx)
     await tx.run_many("put_record", [record_row(known[outcome.key]) for outcome in outcomes])
     await tx.run("delete_entries", list_json(entry.entry_id for entry in done))
     await put_entries(tx, [entry for entry in kept if entry.state == "open"], known, now_ms)
     await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
     await waits.let_go(tx, released)
     refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
-    await move_people(tx, list((await waits.records(tx, left)).values()), None, now_ms)
+    parted = "it shares its Marketo person no longer"
+    await move_people(tx, list((await waits.records(tx, left)).values()), None, now_ms, parted)
     removed = [outcome.key[1] for outcome in outcomes if isinstance(outcome, Ack) and outcome.removed]
     if removed:
         await tx.run("forget_roles", list_json(removed))
@@ -145,12 +149,15 @@ async def finish(
     return refused
 
 
-async def move_people(tx: Transaction, people: Sequence[Record], marketo_id: str | None, now_ms: int) -> None:
+async def move_people(tx: Transaction, people: Sequence[Record], marketo_id: str | None, now_ms: int, why: str) -> None:
     """These records stand behind another Marketo person now (None: behind none); they are read, and sent whole."""
+    lines = Lines(now_ms)
     for record in people:
         record.marketo_id, record.known = marketo_id, {}
         if marketo_id is None:
             record.state, record.filled = "seen", frozenset()
+        lines.add(record, "moved", cause=why, marketo_id=marketo_id)
+    await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in people])
     await append(tx, [Change(*record.key, read="its Marketo person is another now") for record in people], now_ms)
 
@@ -175,6 +182,11 @@ async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
     if taker.state not in {"deleted", "dropped"}:
         taker.marketo_id, taker.known = handover.marketo_id, {}
         taker.filled |= handover.filled
+        lines = Lines(now_ms)
+        lines.add(
+            taker, "moved", cause=f"{handover.why} ({handover.giver[0]} {handover.giver[1]})", marketo_id=handover.marketo_id
+        )
+        await lines.write(tx)
         await tx.run("put_record", *record_row(taker))
     await append(tx, [Change(*handover.taker, read=handover.why)], now_ms)
     return True
@@ -190,9 +202,10 @@ async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int
 
 
 async def _sort(
-    tx: Transaction, outcomes: Sequence[Outcome], entries: dict[int, Entry], known: dict[Key, Record], now_ms: int
+    tx: Transaction, outcomes: Sequence[Outcome], entries: dict[int, Entry], known: dict[Key, Record], lines: Lines
 ) -> tuple[list[Entry], list[Entry], list[Key]]:
     """The entries that are done, those that stay, and the records nobody waits for any more."""
+    now_ms = lines.now_ms
     done: list[Entry] = []
     kept: list[Entry] = []
     released: list[Key] = []
@@ -205,16 +218,31 @@ async def _sort(
             kept.append(entry)
         elif isinstance(outcome, Ack):
             _acknowledge(record, outcome)
+            _tell_ack(lines, record, outcome)
             released.append(outcome.key)
             (kept if _reopen(entry, now_ms) else done).append(entry)
         elif isinstance(outcome, Retry):
+            _tell_retry(lines, entry, record, outcome)
             await _retry(tx, entry, record, outcome, known)
             kept.append(entry)
         else:
-            if not _reopen(entry, now_ms, keep=True):
+            again = _reopen(entry, now_ms, keep=True)
+            lines.add(record, "retry" if again else "dead", code=outcome.code, cause=outcome.cause, together=outcome.together)
+            if not again:
                 _bury(entry, outcome)
             kept.append(entry)
     return done, kept, released
+
+
+def _tell_ack(lines: Lines, record: Record, ack: Ack) -> None:
+    marketo_id = ack.marketo_id or record.marketo_id
+    lines.add(record, ack.did, fields=ack.sent, cause=ack.why, marketo_id=marketo_id, together=ack.together)
+
+
+def _tell_retry(lines: Lines, entry: Entry, record: Record, retry: Retry) -> None:
+    """A line of what goes back, and why; the same reason to wait is told once."""
+    if retry.counted or retry.read or (retry.code, retry.cause) != (entry.code, entry.cause):
+        lines.add(record, "retry", code=retry.code, cause=retry.cause or retry.read, together=retry.together)
 
 
 def _acknowledge(record: Record, ack: Ack) -> None:
@@ -288,7 +316,7 @@ def _bury(entry: Entry, dead: Dead) -> None:
 async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) -> int:
     """People were merged in Marketo: whoever stood behind the losers stands behind the winner; returns how many."""
     people = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(losers))]
-    await move_people(tx, people, winner, now_ms)
+    await move_people(tx, people, winner, now_ms, "merged in Marketo")
     return len(people)
 
 
@@ -302,11 +330,14 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
     known = await waits.records(tx, [entry.key for entry in entries])
     carried = await _carried(tx, known)
     await tx.run("forget_roles", list_json(entry.record_id for entry in entries if entry.pending.kind == "delete"))
+    lines = Lines(now_ms)
     for entry in entries:
         record = known[entry.key]
         creating = entry.object in PEOPLE and record.marketo_id is None and not entry.pending.read
         unsure = entry.pending.kind == "delete" or entry.key not in carried
+        lines.add(record, "interrupted")
         _put_back(entry, record, now_ms + (settle_ms if creating else 0), unsure=unsure)
+    await lines.write(tx)
     await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
     await put_entries(tx, entries, known, now_ms)
     return len(entries)

@@ -16,13 +16,13 @@ SELECT e.* FROM json_each(?1) k JOIN entry e ON e.entry_id = k.value;
 -- put_record --
 -- Insert or replace what is known of one record.
 INSERT INTO record (object, record_id, state, marketo_id, owner, account, opportunity, contact, created, filled, sent_key,
-                    converted_to, read_s, known, commit_ms, txn, seq)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    converted_to, read_s, known, commit_ms, txn, seq, story)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (object, record_id) DO UPDATE SET
     state = excluded.state, marketo_id = excluded.marketo_id, owner = excluded.owner, account = excluded.account,
     opportunity = excluded.opportunity, contact = excluded.contact, created = excluded.created, filled = excluded.filled,
     sent_key = excluded.sent_key, converted_to = excluded.converted_to, read_s = excluded.read_s, known = excluded.known,
-    commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq;
+    commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq, story = excluded.story;
 
 -- put_entry --
 -- Insert an entry, or replace the record's entry.
@@ -35,6 +35,14 @@ ON CONFLICT (object, record_id, flow) DO UPDATE SET
     rank = excluded.rank,
     later = excluded.later, later_first_ms = excluded.later_first_ms, code = excluded.code, cause = excluded.cause,
     cure = excluded.cure, died_ms = excluded.died_ms;
+
+-- entries_of --
+-- Everything open for one record, its dead letters among it.
+SELECT * FROM entry WHERE object = ?1 AND record_id = ?2;
+
+-- waits_of --
+-- What one entry waits for: at most ?2 records.
+SELECT parent_object, parent_id FROM wait WHERE entry_id = ?1 ORDER BY parent_object, parent_id LIMIT ?2;
 
 -- put_dead --
 -- A dead letter that never was an entry (an event nobody could read, a score row refused), or its renewal.
@@ -307,6 +315,46 @@ WHERE (object, record_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)
 -- score_again --
 -- A score write that was given up is tried again: forget what stopped it.
 UPDATE score SET attempts = 0, stopped = '', due_ms = ?3 WHERE object = ?1 AND record_id = ?2;
+
+-- last_line --
+-- The number of the newest line of any story, or null.
+SELECT max(seq) AS seq FROM history;
+
+-- put_line --
+-- One line of a record's story.
+INSERT INTO history (seq, before, record_id, at_ms, told) VALUES (?, ?, ?, ?, ?);
+
+-- story --
+-- The last ?3 lines of a record's story, newest first.
+WITH RECURSIVE l AS (
+    SELECT h.*, 1 AS place FROM record r JOIN history h ON h.seq = r.story AND h.record_id = r.record_id
+    WHERE r.object = ?1 AND r.record_id = ?2
+    UNION ALL
+    SELECT h.*, l.place + 1 FROM l JOIN history h ON h.seq = l.before AND h.record_id = l.record_id AND h.seq < l.seq
+    WHERE l.place < ?3)
+SELECT * FROM l;
+
+-- forget_old_lines --
+-- Of the first ?1 lines of all, those older than ?2 go, but never the newest: its number is not given twice.
+DELETE FROM history WHERE seq < (SELECT max(seq) FROM history) AND seq IN (
+    SELECT o.seq FROM (SELECT seq, at_ms FROM history ORDER BY seq LIMIT ?1) o WHERE o.at_ms < ?2);
+
+-- lines_between --
+-- Whose lines were added after ?1 and up to ?2, as far as their numbers are multiples of ?3.
+SELECT DISTINCT record_id FROM history WHERE seq > ?1 AND seq <= ?2 AND seq % ?3 = 0;
+
+-- shorten_stories --
+-- All but the last ?2 lines of each record's story go; ?1 is a JSON array of record ids.
+DELETE FROM history WHERE seq IN (
+    WITH RECURSIVE l AS (
+        SELECT h.seq, h.before, h.record_id, 1 AS place FROM json_each(?1) k
+        CROSS JOIN json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o
+        CROSS JOIN record r ON r.object = o.value AND r.record_id = k.value
+        CROSS JOIN history h ON h.seq = r.story AND h.record_id = r.record_id
+        UNION ALL
+        SELECT h.seq, h.before, h.record_id, l.place + 1 FROM l
+        JOIN history h ON h.seq = l.before AND h.record_id = l.record_id AND h.seq < l.seq)
+    SELECT seq FROM l WHERE place > ?2);
 
 -- data_version --
 -- Changes when another process has written.

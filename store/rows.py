@@ -41,6 +41,7 @@ def record_of(row: sqlite3.Row) -> Record:
         commit_ms=row["commit_ms"],
         transaction=row["txn"],
         sequence=row["seq"],
+        story=row["story"],
     )
 
 
@@ -64,6 +65,7 @@ def record_row(record: Record) -> tuple[Any, ...]:
         record.commit_ms,
         record.transaction,
         record.sequence,
+        record.story,
     )
 
 

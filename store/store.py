@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from store import admin, coverage, holds, intake, outbox, scores, waits
+from store import admin, coverage, history, holds, intake, outbox, scores, waits
 from store.database import Lock, open_database
 from store.model import (
     Change,
@@ -362,6 +362,10 @@ class Store:
         """Put dead letters back into their flows."""
         return await self.submit(lambda tx: admin.retry(tx, letters, now_ms))
 
-    async def drop_dead(self, letters: Sequence[DeadLetter]) -> int:
+    async def drop_dead(self, letters: Sequence[DeadLetter], now_ms: int) -> int:
         """Give dead letters up."""
-        return await self.submit(lambda tx: admin.drop(tx, letters))
+        return await self.submit(lambda tx: admin.drop(tx, letters, now_ms))
+
+    async def prune_history(self, looked_to: int, now_ms: int) -> int:
+        """One small step of keeping the records' stories short; what it returns begins the next."""
+        return await self.submit(lambda tx: history.prune(tx, looked_to, now_ms))

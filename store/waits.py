@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from store.history import Lines
 from store.model import REF_OBJECT, REFS, SATISFIED, Entry, Key, ObjectName, Pending, Record
 from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
@@ -63,9 +64,12 @@ async def _ask_for(tx: Transaction, children: dict[Key, Entry], known: dict[Key,
     """Give every awaited parent without an entry one that reads it from Salesforce."""
     have = {(row["object"], row["record_id"]) for row in await tx.rows("entries_by_key", keys_json(children))}
     missing = [parent for parent in children if parent not in have]
-    new = [Record(object=parent[0], record_id=parent[1]) for parent in missing if parent not in known]
-    known.update({record.key: record for record in new})
-    await tx.run_many("put_record", [record_row(record) for record in new])
+    lines = Lines(now_ms)
+    for parent in missing:
+        known.setdefault(parent, Record(object=parent[0], record_id=parent[1]))
+        lines.add(known[parent], "asked", cause=f"parent of {children[parent].object}")
+    await lines.write(tx)
+    await tx.run_many("put_record", [record_row(known[parent]) for parent in missing])
     await tx.run_many(
         "put_entry",
         [

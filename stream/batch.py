@@ -46,12 +46,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one item: Marketo's result (acknowledged), or what to do about it; neither where it was not sent."""
+    """What became of one item: Marketo's result (acknowledged), or what to do about it; neither where it was not sent.
+
+    `together`: how many records its call had.
+    """
 
     item: Item
     result: RecordResult | None
     outcome: Outcome | None
     message: str = ""
+    together: int = 0
 
 
 SUSPECTS_MOST = 8  # so many refused alone with what may be Marketo's own fault, and nothing accepted: it is
@@ -114,7 +118,7 @@ class Batch:
             return await self._refused(items, error)
         if any(result.status != "skipped" for result in results):
             self.others_pass.note()
-        verdicts = [self._judge(item, result) for item, result in zip(items, results, strict=True)]
+        verdicts = [self._judge(item, result, len(items)) for item, result in zip(items, results, strict=True)]
         lighter = [
             verdict.item
             for verdict in verdicts
@@ -125,9 +129,9 @@ class Batch:
         again = {verdict.item.entry_id: verdict for verdict in await self.send_call(lighter)}
         return [again.get(verdict.item.entry_id, verdict) for verdict in verdicts]
 
-    def _judge(self, item: Item, result: RecordResult) -> Verdict:
+    def _judge(self, item: Item, result: RecordResult, together: int) -> Verdict:
         if result.status != "skipped":
-            return judged(self.poison, Verdict(item, result, None))
+            return judged(self.poison, Verdict(item, result, None, together=together))
         outcome = judge_record(
             result.code,
             operation=self.operation,
@@ -135,10 +139,10 @@ class Batch:
             max_attempts=self.max_attempts,
             others_pass=self.others_pass(),
         )
-        return self._verdict(item, result if outcome.action == "ack" else None, outcome, result.message)
+        return self._verdict(item, result if outcome.action == "ack" else None, outcome, together, result.message)
 
-    def _verdict(self, item: Item, result: RecordResult | None, outcome: Outcome, message: str = "") -> Verdict:
-        verdict = Verdict(item, result, outcome, message)
+    def _verdict(self, item: Item, result: RecordResult | None, outcome: Outcome, together: int, message: str = "") -> Verdict:
+        verdict = Verdict(item, result, outcome, message, together)
         return verdict if self.excuses(item) and not self.poison.stopped else judged(self.poison, verdict)
 
     async def _refused(self, items: Sequence[Item], error: StreamError) -> list[Verdict]:
@@ -163,7 +167,7 @@ class Batch:
         if alone and rule_of(outcome.code).needs_proof:
             return [self._suspect(items[0], outcome)]
         answer = RecordResult("deleted") if outcome.action == "ack" else None
-        return [self._verdict(item, answer, outcome) for item in items]
+        return [self._verdict(item, answer, outcome, len(items)) for item in items]
 
     def _suspect(self, item: Item, outcome: Outcome) -> Verdict:
         """One record alone was refused with a code that may be Marketo's own fault.
@@ -171,7 +175,7 @@ class Batch:
         Where Marketo accepts others meanwhile, it is the record's. Where it accepts nothing, it is Marketo's: the batch is
         divided no further, and nobody is blamed.
         """
-        clock, verdict = self.others_pass.clock, Verdict(item, None, outcome)
+        clock, verdict = self.others_pass.clock, Verdict(item, None, outcome, together=1)
         if not self._suspects:
             self._suspected_at = clock.monotonic()
         self._suspects.append(verdict)

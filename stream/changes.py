@@ -50,7 +50,14 @@ def changes_of(event: ChangeEvent, obj: ObjectName, fields: SourceFields) -> lis
 
 
 def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
-    bare = Change(obj, record_id, commit_ms=event.commit_ms, transaction=event.transaction, sequence=event.sequence)
+    bare = Change(
+        obj,
+        record_id,
+        commit_ms=event.commit_ms,
+        transaction=event.transaction,
+        sequence=event.sequence,
+        source=event.change_type,
+    )
     if event.change_type == "DELETE":
         return replace(bare, kind="delete")
     if event.is_gap:
@@ -120,7 +127,7 @@ def _ref(ref: Ref, value: Any) -> str | None:
     return None if ref == "owner" and not is_user(wide) else wide
 
 
-def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields) -> Change:
+def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, source: str = "") -> Change:
     """A row as read or polled (flat REST fields) as a whole change. Raises DecodeError where Id or SystemModstamp is missing."""
     try:
         record_id = widen(str(row.get("Id") or ""))
@@ -128,7 +135,7 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields) -> C
         raise DecodeError(str(error)) from error
     read_s = seconds_of(row.get("SystemModstamp"))
     if row.get("IsDeleted") is True:
-        return Change(obj, record_id, kind="delete", read_s=read_s)
+        return Change(obj, record_id, kind="delete", read_s=read_s, source=source)
     of_interest = fields.of(obj)
     filled = {name: value for name, value in row.items() if name in of_interest and value is not None}
     refs = _refs(obj, {REF_FIELD[ref]: row.get(REF_FIELD[ref]) for ref in REFS_OF[obj]})
@@ -140,6 +147,7 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields) -> C
         refs=refs,
         created=_text_or_none(row.get("CreatedDate")),
         read_s=read_s,
+        source=source,
     )
 
 

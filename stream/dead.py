@@ -76,9 +76,9 @@ async def retry(path: Path, selection: Selection, now_ms: int) -> Done:
     return await _act(path, selection, lambda tx, letters: admin.retry(tx, letters, now_ms), unfit="capture")
 
 
-async def drop(path: Path, selection: Selection) -> Done:
+async def drop(path: Path, selection: Selection, now_ms: int) -> Done:
     """Give the chosen up: what waited for them goes on without that relation."""
-    return await _act(path, selection, admin.drop)
+    return await _act(path, selection, lambda tx, letters: admin.drop(tx, letters, now_ms))
 
 
 async def _act(

@@ -116,7 +116,8 @@ class Dispatch:
         if record.marketo_id:
             keys.add(f"id:{record.marketo_id}")
         async with self.exclusion.hold(keys):
-            settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True))
+            why = f"converted: it lives on as Contact {planned.contact_id}"
+            settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True, why=why))
             settled.handovers.append(
                 HandOver(record.key, ("Contact", planned.contact_id), record.marketo_id, record.filled, "converted from a lead")
             )
@@ -133,7 +134,7 @@ class Dispatch:
                 self.holds.poison.note(planned.code)
             settled.add(Dead(entry.entry_id, entry.key, planned.code, planned.cause, planned.cure))
         elif isinstance(planned, Done):
-            settled.add(Ack(entry.entry_id, entry.key, state=planned.state))
+            settled.add(Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why))
             log.debug("nothing_to_send", object=entry.object, id=entry.record_id, why=planned.why)
             if planned.state == "deleted" and entry.object in PEOPLE:
                 await self._pass_on(claimed.record, settled)
@@ -154,7 +155,7 @@ class Dispatch:
         record = item.claimed.record
         passed_on = item.claimed.entry.pending.kind == "delete" and await self._pass_on(record, settled)
         if passed_on:
-            settled.add(Ack(item.entry_id, record.key, state="deleted", forget_marketo_id=True))
+            settled.add(_carried_on(item))
         return passed_on
 
     async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled, replan: Replan) -> None:
@@ -197,9 +198,10 @@ class Dispatch:
         for item in items:
             record = item.claimed.record
             if obj in PEOPLE and await self._pass_on(record, settled):
-                settled.add(Ack(item.entry_id, record.key, state="deleted", forget_marketo_id=True))
+                settled.add(_carried_on(item))
             elif record.sent_key and await self.store.sharing_role(record.sent_key, record.record_id):
-                settled.add(Ack(item.entry_id, record.key, state="deleted"))
+                why = "another contact role stands behind the same role in Marketo"
+                settled.add(Ack(item.entry_id, record.key, state="deleted", why=why))
             else:
                 alone.append(item)
         return await self._batch(obj, "delete").send(alone) if alone else []
@@ -251,6 +253,12 @@ class Dispatch:
 
 def _may_lack_email(item: Item) -> bool:
     return item.claimed.record.in_marketo and item.body.get("email") is not None
+
+
+def _carried_on(item: Item) -> Ack:
+    """Gone, and its Marketo person stays."""
+    why = "another record carries its Marketo person on"
+    return Ack(item.entry_id, item.claimed.entry.key, state="deleted", forget_marketo_id=True, why=why)
 
 
 def _item(claimed: Claimed, planned: Upsert | Remove) -> Item:

@@ -89,6 +89,7 @@ class Heartbeat:
     budgets: Mapping[str, DailyBudget]
     _line_at: float = float("-inf")
     _loss: LossWarning = field(default_factory=LossWarning)
+    _looked_to: int = -1
     _last_hour: dict[str, LastHour] = field(default_factory=dict)
 
     async def restore_budgets(self) -> None:
@@ -105,13 +106,14 @@ class Heartbeat:
             await self.clock.sleep(BEAT_SECONDS)
 
     async def beat(self, *, stopped: bool = False) -> None:
-        """Write the state down once; a line for the log once a minute, and at the end."""
+        """Write the state down once, and keep the stories short; a line for the log once a minute, and at the end."""
         await self.capture.prove()
         state = self.state(stopped=stopped)
         await self.store.put_note("heartbeat", state)
         self._loss.look(hours_to_loss(state["stream"]["heard_at"], state["at"]))
         budgets = {name: {"day": budget.day, "used": budget.used} for name, budget in self.budgets.items()}
         await self.store.put_note("budgets", budgets)
+        self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
         if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = self.clock.monotonic()
             await self._line(state)

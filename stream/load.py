@@ -131,7 +131,8 @@ class Load:
         self.now_loading = None
 
     def _by_pages(self, hole: Hole, progress: Progress) -> AsyncIterator[Page]:
-        return self.rows.since(hole.object, hole.from_s, loaded=progress.whole, deleted=_deleted(hole, progress))
+        deleted = _deleted(hole, progress)
+        return self.rows.since(hole.object, hole.from_s, _source(progress), loaded=progress.whole, deleted=deleted)
 
     async def _by_bulk(self, hole: Hole, progress: Progress) -> AsyncIterator[Page]:
         """A job's pages, from where an earlier run of this load had come to. A job that is lost is begun anew by the next try."""
@@ -147,7 +148,7 @@ class Load:
             await self.bulk.wait(progress.job)
             async for rows, locator in self.bulk.pages(progress.job, progress.locator):
                 progress.locator = locator or ALL_READ
-                yield Page(self.rows.changes(hole.object, rows, loaded=progress.whole), len(rows))
+                yield Page(self.rows.changes(hole.object, rows, _source(progress), loaded=progress.whole), len(rows))
         except BulkJobLost as lost:
             if not lost.another_helps:
                 self._by_query.add(hole.object)
@@ -165,3 +166,8 @@ class Load:
 def _deleted(hole: Hole, progress: Progress) -> bool:
     """Whether deleted records are asked for too: nothing is known yet of an object that was never read."""
     return hole.object not in NEVER_DELETED and not (progress.whole and hole.why == NEVER_READ)
+
+
+def _source(progress: Progress) -> str:
+    """Who reads, for the records' stories."""
+    return "first load" if progress.whole else "re-read"

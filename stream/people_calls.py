@@ -131,7 +131,8 @@ class PeopleCalls:
                 filled = item.plan.filled | item.plan.emptied
                 why = "another record of its Marketo person perhaps filled fields that it lacks"
                 settled.handovers.append(HandOver(item.claimed.record.key, carrier, marketo_id, filled, why))
-            settled.add(Ack(item.entry_id, item.claimed.entry.key, marketo_id=marketo_id))
+            why = f"{carrier[0]} {carrier[1]} sends the fields of their Marketo person"
+            settled.add(Ack(item.entry_id, item.claimed.entry.key, marketo_id=marketo_id, did="shared", why=why))
             log.info("person_shared", object=item.claimed.record.object, id=item.claimed.record.record_id, marketo_id=marketo_id)
 
     def _free(self, resolution: Resolution, held: set[str], settled: Settled, now_ms: int) -> list[Item]:

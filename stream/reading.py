@@ -113,7 +113,8 @@ class Reading:
             log.warning("read_failed", object=obj, records=len(entries), error=error.message, hint=error.hint)
         self.error = error.message
         due_ms = self._now_ms() + int(wait_seconds * 1000)
-        await self.store.finish([Retry(entry.entry_id, entry.key, due_ms) for entry in entries], self._now_ms())
+        cause = f"it could not be read: {error.message}"
+        await self.store.finish([Retry(entry.entry_id, entry.key, due_ms, cause=cause) for entry in entries], self._now_ms())
 
     def _now_ms(self) -> int:
         return int(self.clock.now() * 1000)

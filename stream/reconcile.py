@@ -100,7 +100,7 @@ class Reconcile:
         if not held:
             return
         wanted = Covered(obj, max(end for _, end, _ in held), began_s, "polled", cuts)
-        async for page in self.rows.since(obj, wanted.from_s):
+        async for page in self.rows.since(obj, wanted.from_s, "poll"):
             await self.rows.take(page, wanted)
         await self.rows.store.cover([wanted])
         self.polled_at[obj] = began
@@ -116,7 +116,7 @@ class Reconcile:
             return
         wanted = Covered(obj, held, began_s, "read", await self.rows.store.cuts(obj))
         missed = 0
-        async for page in self.rows.since(obj, wanted.from_s):
+        async for page in self.rows.since(obj, wanted.from_s, "sweep"):
             missed += await self._take_swept(page, wanted)
         await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes={swept_note(obj): began_s})
         self._judge(obj, missed)

@@ -47,24 +47,29 @@ class Rows:
     catalog: Catalog
     clock: Clock
 
-    async def since(self, obj: ObjectName, since_s: float, *, loaded: bool = False, deleted: bool = True) -> AsyncIterator[Page]:
-        """The records modified since then in the order of their stamps, deleted ones too; raises what the calls raise."""
+    async def since(
+        self, obj: ObjectName, since_s: float, source: str, *, loaded: bool = False, deleted: bool = True
+    ) -> AsyncIterator[Page]:
+        """The records modified since then in the order of their stamps, deleted ones too; raises what the calls raise.
+
+        `source` says who reads, for the records' stories.
+        """
         deleted = deleted and obj not in NEVER_DELETED
         asked = select(await self.fields(obj, deleted=deleted), obj, where(since_s), "SystemModstamp, Id")
         async for page in self.salesforce.query(asked, deleted=deleted):
-            changes = self.changes(obj, page, loaded=loaded)
+            changes = self.changes(obj, page, source, loaded=loaded)
             yield Page(changes, len(page), max((change.read_s or 0 for change in changes), default=0))
 
     async def fields(self, obj: ObjectName, *, deleted: bool) -> list[str]:
         """The fields to ask for."""
         return sorted({*await self.catalog.readable(obj), *({"IsDeleted"} if deleted else ())})
 
-    def changes(self, obj: ObjectName, page: Sequence[Mapping[str, Any]], *, loaded: bool) -> list[Change]:
+    def changes(self, obj: ObjectName, page: Sequence[Mapping[str, Any]], source: str, *, loaded: bool) -> list[Change]:
         """Rows as changes; one that cannot be understood is said."""
         found: list[Change] = []
         for row in page:
             try:
-                found.append(replace(snapshot(obj, row, self.catalog.fields()), loaded=loaded))
+                found.append(replace(snapshot(obj, row, self.catalog.fields(), source), loaded=loaded))
             except DecodeError as error:
                 log.error("record_unreadable", object=obj, id=str(row.get("Id")), cause=str(error))
         return found

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from store.history import WHOLE, names
 from store.model import PEOPLE, Ack, Change, Dead, HandOver, Key, Outcome, Retry
 from stream.batch import Item, Verdict
 from stream.marketo.answers import RecordResult
@@ -53,7 +54,7 @@ def settle(verdicts: Sequence[Verdict], settled: Settled, waits: Waits, now_ms: 
     """Add the outcome of each verdict to `settled`."""
     for verdict in verdicts:
         if verdict.result is not None:
-            settled.add(_acknowledged(verdict.item, verdict.result))
+            settled.add(_acknowledged(verdict.item, verdict.result, verdict.together))
             settled.accepted += 1
             if first := verdict.item.claimed.entry.pending.first_commit_ms:
                 settled.commits_ms.append(first)
@@ -76,12 +77,15 @@ def back(item: Item, due_ms: int, *, code: str = "", cause: str = "") -> Retry:
     return Retry(item.entry_id, item.claimed.entry.key, due_ms, tried=False, code=code, cause=cause)
 
 
-def _acknowledged(item: Item, result: RecordResult) -> Ack:
+def _acknowledged(item: Item, result: RecordResult, together: int) -> Ack:
     entry, planned = item.claimed.entry, item.plan
     if not isinstance(planned, Upsert):
-        return Ack(entry.entry_id, entry.key, state="deleted", forget_marketo_id=True, removed=True)
+        return Ack(
+            entry.entry_id, entry.key, did="deleted", together=together, state="deleted", forget_marketo_id=True, removed=True
+        )
+    sent = WHOLE if entry.pending.whole else names(item.body.keys() - {"id"})
     if entry.pending.kind == "delete":
-        return Ack(entry.entry_id, entry.key, state="deleted")
+        return Ack(entry.entry_id, entry.key, state="deleted", did="updated", sent=sent, together=together, why="marked as gone")
     known = str(item.body["id"]) if "id" in item.body else None
     return Ack(
         entry.entry_id,
@@ -90,13 +94,17 @@ def _acknowledged(item: Item, result: RecordResult) -> Ack:
         filled=planned.filled & item.body.keys(),
         emptied=planned.emptied,
         sent_key=planned.key or None,
+        did="created" if result.status == "created" else "updated",
+        sent=sent,
+        together=together,
     )
 
 
 def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) -> Outcome:
     entry = verdict.item.claimed.entry
     if judgement.action in {"dead", "park"}:
-        return Dead(entry.entry_id, entry.key, judgement.code, _cause(verdict, judgement), judgement.cure)
+        cause = _cause(verdict, judgement)
+        return Dead(entry.entry_id, entry.key, judgement.code, cause, judgement.cure, together=verdict.together)
     wait_seconds = judgement.wait_seconds
     if stops_flow(judgement):
         wait_seconds = 0.0  # the flow itself waits
@@ -117,6 +125,7 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
         forget_marketo_id=gone,
         read="its Marketo person is gone: resolved again" if gone else "",
         sync_owner=judgement.action == "sync_owner",
+        together=verdict.together,
     )
 
 

@@ -139,8 +139,9 @@ def drop(
     ctx: click.Context, targets: tuple[str, ...], config: Path | None, obj: str | None, code: str | None, *, everything: bool
 ) -> None:
     """Give dead letters up: what waits for them goes on without that relation."""
+    now_ms = int(SystemClock().now() * 1000)
     selection = _chosen(targets, obj, code, everything=everything)
-    done = asyncio.run(letters.drop(_store(config), selection))
+    done = asyncio.run(letters.drop(_store(config), selection, now_ms))
     ctx.exit(_tell_done(done, "given up"))
 
 

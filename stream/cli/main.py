@@ -17,6 +17,7 @@ from stream.cli.replay import replay
 from stream.cli.run import run
 from stream.cli.sandbox import sandbox
 from stream.cli.status import status
+from stream.cli.why import why
 
 EPILOG = """\b
 Exit codes:
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, dead, replay, backfill, pause, resume):
+for command in (demo, sandbox, init, doctor, run, status, why, dead, replay, backfill, pause, resume):
     cli.add_command(command)
 
 

@@ -78,7 +78,7 @@ async def test_a_dropped_parent_lets_its_children_go_without_it(tmp_path: Path) 
         letters = await here.until_dead()
         assert here.store is not None
         await here.until_equal(Rules(excused=(account, contact)))
-        await here.store.drop_dead(letters)
+        await here.store.drop_dead(letters, int(here.clock.now() * 1000))
         await here.until(lambda: here.instance.leads_of(contact))
         assert here.lead_of(contact).get("externalCompanyId") is None
         assert not here.instance.violations
@@ -172,5 +172,5 @@ async def test_a_parent_that_cannot_be_seen_holds_its_child_and_is_named(tmp_pat
         assert [(letter.object, letter.id, letter.code) for letter in letters] == [("Account", account, "UNREADABLE_RECORD")]
         assert not here.instance.leads_of(contact)
         assert here.store is not None
-        await here.store.drop_dead(letters)
+        await here.store.drop_dead(letters, int(here.clock.now() * 1000))
         await here.until(lambda: here.instance.leads_of(contact))

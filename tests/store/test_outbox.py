@@ -386,7 +386,7 @@ async def test_an_event_nobody_understands_is_kept_whole(outbox: Outbox) -> None
     assert [(each.flow, each.code, each.cause) for each in letters] == [("capture", "UNREADABLE_EVENT", "no header")]
     assert await outbox.store.dead_content(letters[0].entry) == {"raw": {"payload": 1}}
     assert await outbox.store.retry_dead(letters, outbox.now_ms) == 0
-    assert await outbox.store.drop_dead(letters) == 1
+    assert await outbox.store.drop_dead(letters, outbox.now_ms) == 1
     assert await outbox.store.count_dead() == 0
 
 
@@ -409,7 +409,7 @@ async def test_what_came_to_life_since_the_list_was_shown_is_not_dropped(outbox:
     letters = await outbox.store.dead_letters()
     await outbox.take(event("Account", ACCOUNT, {"Phone": "1"}, commit_ms=NOON + 1))
     flying = await outbox.claim("Account")
-    assert await outbox.store.drop_dead(letters) == 0
+    assert await outbox.store.drop_dead(letters, outbox.now_ms) == 0
     assert await outbox.store.retry_dead(letters, outbox.now_ms) == 0
     await outbox.ack(flying)
     assert (await outbox.record("Account", ACCOUNT)).state == "synced"
@@ -418,7 +418,7 @@ async def test_what_came_to_life_since_the_list_was_shown_is_not_dropped(outbox:
 async def test_a_dropped_record_that_changes_again_is_taken_up_again(outbox: Outbox) -> None:
     await outbox.take(whole("Account", ACCOUNT, {"Name": "Acme"}))
     await outbox.bury(await outbox.claim("Account"))
-    await outbox.store.drop_dead(await outbox.store.dead_letters())
+    await outbox.store.drop_dead(await outbox.store.dead_letters(), outbox.now_ms)
     assert (await outbox.record("Account", ACCOUNT)).state == "dropped"
     await outbox.take(event("Account", ACCOUNT, {"Phone": "1"}, commit_ms=NOON + 1))
     assert await outbox.to_read() == {("Account", ACCOUNT): "first time in Marketo"}
@@ -428,7 +428,7 @@ async def test_a_dropped_update_of_a_synced_record_leaves_it_synced(outbox: Outb
     await outbox.synced("Account", ACCOUNT)
     await outbox.take(event("Account", ACCOUNT, {"Phone": "x"}, commit_ms=NOON + 1))
     await outbox.bury(await outbox.claim("Account"))
-    await outbox.store.drop_dead(await outbox.store.dead_letters())
+    await outbox.store.drop_dead(await outbox.store.dead_letters(), outbox.now_ms)
     assert (await outbox.record("Account", ACCOUNT)).state == "synced"
 
 

@@ -27,6 +27,9 @@ SCANS = {
     "oldest_commit": "SCAN entry",  # likewise
     "count_blocked": "SCAN wait",  # counts what waits, and that is what it reads
     "blocked": "SCAN w USING",  # likewise
+    "story": "SCAN l",  # the lines found so far, at most fifty
+    "shorten_stories": "SCAN l",  # likewise, of a few records
+    "forget_old_lines": "SCAN history",  # the first thousand, in their order
 }
 """What else may be read from end to end, and how."""
 
@@ -37,6 +40,8 @@ INDEXES = {
     "records_by_key": "PRIMARY KEY (object=? AND record_id=?)",
     "entries_by_key": "sqlite_autoindex_entry_1 (object=? AND record_id=? AND flow=?)",
     "entries_by_id": "INTEGER PRIMARY KEY",
+    "entries_of": "sqlite_autoindex_entry_1 (object=? AND record_id=?)",
+    "waits_of": "PRIMARY KEY (entry_id=?)",
     "delete_entries": "INTEGER PRIMARY KEY",
     "delete_waits": "PRIMARY KEY (entry_id=?)",
     "count_waits": "PRIMARY KEY (entry_id=?)",
@@ -57,6 +62,10 @@ INDEXES = {
     "scores_by_key": "PRIMARY KEY (object=? AND record_id=?)",
     "scores_due": "score_due (due_ms>? AND due_ms<?)",
     "next_score_due": "score_due (due_ms>?)",
+    "last_line": "SEARCH history",
+    "story": "INTEGER PRIMARY KEY (rowid=?)",
+    "lines_between": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    "shorten_stories": "INTEGER PRIMARY KEY (rowid=?)",
 }
 
 

@@ -182,7 +182,7 @@ async def test_dropping_a_dead_parent_lets_its_children_go(outbox: Outbox) -> No
     await outbox.synced("User", OWNER)
     await outbox.take(whole("Account", ACCOUNT, refs=owned_by()), a_contact())
     await outbox.bury(await outbox.claim("Account"))
-    assert await outbox.store.drop_dead(await outbox.store.dead_letters()) == 1
+    assert await outbox.store.drop_dead(await outbox.store.dead_letters(), outbox.now_ms) == 1
     claimed = await outbox.claim("Contact")
     assert claimed.parents["account"].state == "dropped"
 
@@ -239,7 +239,7 @@ async def test_a_childs_delete_that_died_holds_the_parents(outbox: Outbox) -> No
     )
     await outbox.bury(await outbox.claim("OpportunityContactRole", "delete"), code="1022")
     assert await outbox.ready() == []
-    await outbox.store.drop_dead(await outbox.store.dead_letters())
+    await outbox.store.drop_dead(await outbox.store.dead_letters(), outbox.now_ms)
     assert await outbox.ready() == [("Opportunity", OPPORTUNITY)]
 
 
