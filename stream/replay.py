@@ -22,7 +22,7 @@ def meaning(replay_id: int) -> str:
     if replay_id == ALL_RETAINED:
         return "everything that Salesforce retains"
     if replay_id == NEW_EVENTS:
-        return "new events only: what happens until then is passed over"
+        return "new events only; what was not heard until then is read by queries"
     return f"the events after {replay_id}"
 
 

@@ -26,7 +26,7 @@ Example:
 SET_EPILOG = """\b
 ID is one of
   -2        everything that Salesforce retains (72 hours); what is known already changes nothing
-  -1        new events only: what happens until the daemon is connected again is passed over
+  -1        new events only: what was not heard until the daemon is connected again is read by queries
   a number  the events after that replay id
 
 \b
