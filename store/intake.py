@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from store import history, waits
 from store.history import Lines
 from store.merge import Verdict, doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
-from store.model import Change, Entry, Key, Pending, Record, Unreadable
+from store.model import WAITS_FOR_ROOM, Change, Entry, Key, Pending, Record, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_row
 from store.writer import Transaction
 
@@ -111,6 +111,8 @@ def _merge_into(
         taken.revived += 1
         entry.state, entry.attempts, entry.tries, entry.due_ms = "open", 0, 0, now_ms
         entry.code = entry.cause = entry.cure = ""
+    if entry.code == WAITS_FOR_ROOM:  # what is new may need no room: a delete, a conversion, an email that Marketo knows
+        entry.code, entry.cause, entry.due_ms = "", "", now_ms
     entry.pending = merge(entry.pending, pending)
     return entry
 

@@ -278,6 +278,10 @@ UNSURE = frozenset({"unreachable", "604"})
 """Codes of a retry after which nobody knows whether Marketo did what was sent."""
 
 
+WAITS_FOR_ROOM = "NEW_PEOPLE"
+"""Code of a retry that waits for another day, because enough people were created today."""
+
+
 @dataclass(frozen=True, slots=True)
 class HandOver:
     """A Marketo person goes from one record to another (a converted lead's to its contact, a deleted one's to who shared it).

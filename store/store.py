@@ -13,6 +13,7 @@ import orjson
 from store import admin, coverage, history, holds, intake, outbox, scores, waits
 from store.database import Lock, open_database
 from store.model import (
+    WAITS_FOR_ROOM,
     Change,
     Claimed,
     Covered,
@@ -258,6 +259,13 @@ class Store:
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""
         return await self.submit(lambda tx: outbox.recover(tx, now_ms, settle_ms))
+
+    async def release_people(self, now_ms: int, most: int) -> int:
+        """So many who wait for another day, the oldest, wait no longer; returns how many there were."""
+        released = await self.submit(lambda tx: tx.run("release_people", now_ms, WAITS_FOR_ROOM, most))
+        if released:
+            self.wake()
+        return released
 
     async def records(self, keys: Sequence[Key]) -> dict[Key, Record]:
         """The known records among the keys."""

@@ -14,7 +14,7 @@ from store import admin, waits
 from store.coverage import Interval, cut_told, load_note, stream_note
 from store.database import beside
 from store.holds import Holds, holds
-from store.model import OBJECTS, DeadLetter, ObjectName, Record, Replay
+from store.model import OBJECTS, WAITS_FOR_ROOM, DeadLetter, ObjectName, Record, Replay
 from store.writer import Transaction
 
 
@@ -45,7 +45,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the store tells of the flow. `oldest_ms`: when the oldest change still to be delivered was committed."""
+    """What the store tells of the flow. `oldest_ms`: when the oldest change still to be delivered was committed.
+
+    `new_people`: the note of the day's count. `waiting_people` wait for another day, which begins at `waiting_until_ms`.
+    """
 
     backlog: Mapping[str, int]
     oldest_ms: int | None
@@ -58,6 +61,9 @@ class View:
     swept_until: float | None
     holds: Holds = field(default_factory=Holds)
     coverage: Coverage = field(default_factory=Coverage)
+    new_people: Mapping[str, Any] | None = None
+    waiting_people: int = 0
+    waiting_until_ms: int | None = None
 
 
 @asynccontextmanager
@@ -67,9 +73,10 @@ async def reading(path: Path) -> AsyncIterator[Transaction]:
         yield Transaction(connection)
 
 
-async def view(path: Path, *, blocked_most: int, channel: str) -> View:
+async def view(path: Path, *, blocked_most: int, channel: str, now_ms: int) -> View:
     """Everything `status` needs, with the commonest of what waits."""
     async with reading(path) as tx:
+        waiting = (await tx.rows("waiting_people", now_ms, WAITS_FOR_ROOM))[0]
         return View(
             backlog={row["object"]: row["entries"] for row in await tx.rows("backlog")},
             oldest_ms=await tx.value("oldest_commit"),
@@ -82,6 +89,9 @@ async def view(path: Path, *, blocked_most: int, channel: str) -> View:
             swept_until=await _note(tx, "swept_until"),
             holds=await holds(tx),
             coverage=await _coverage(tx, channel),
+            new_people=await _note(tx, "new_people"),
+            waiting_people=waiting["entries"],
+            waiting_until_ms=waiting["due_ms"],
         )
 
 

@@ -29,7 +29,6 @@ STREAMED_OBJECTS_MAX = 5  # Salesforce, Change Data Capture allocations: more ne
 NOT_YET: frozenset[KeyPath] = frozenset(
     {
         ("deliver", "merge_people"),
-        ("deliver", "max_new_people_a_day"),
         *(("filters", name) for name in OBJECTS if name != "User"),
     }
 )

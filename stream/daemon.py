@@ -39,6 +39,8 @@ from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
 from stream.marketo.limits import Gate
+from stream.new_people import NOTE as NEW_PEOPLE
+from stream.new_people import NewPeople
 from stream.people import Resolver
 from stream.people_calls import PeopleCalls
 from stream.plan import Rules
@@ -261,6 +263,7 @@ class Daemon:
                 partition=settings.partition,
                 proof=proof,
                 poison=self.holds.poison,
+                new_people=NewPeople(settings.max_new_people_a_day),
             ),
             rules=rules(self.settings, edge.user_filter),
             waits=Waits(Backoff(1.0, 900.0), settings.settle_seconds),
@@ -316,6 +319,12 @@ class Daemon:
         for obj in await self.store.mapped(targets, self.edges.salesforce.server_clock.now()):
             log.warning("mapping_changed", object=obj, hint="all its records are read again, and sent where they differ")
 
+    async def _restore_new_people(self) -> None:
+        """People who were created by an earlier run today count; where there is room (a raised limit, say), nobody waits."""
+        new_people, now = self.dispatch.people_calls.new_people, self.clock.now()
+        new_people.restore(await self.store.note(NEW_PEOPLE), now)
+        await self.store.release_people(self._now_ms(), new_people.left(now))
+
     def stop(self) -> None:
         """End in good order: what is in flight is finished, nothing new is begun."""
         self._stop.set()
@@ -324,6 +333,7 @@ class Daemon:
         """Run until `stop()` or a signal. Raises what a loop could not survive."""
         recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
         await self.heartbeat.restore_budgets()
+        await self._restore_new_people()
         await self.holds.look()
         log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
         inputs: list[Callable[[], Coroutine[Any, Any, None]]] = [

@@ -87,6 +87,8 @@ class Dispatch:
                 await self._round(obj, members, held, settled, replan)
                 await self._write(settled)
         await self._write(settled)
+        if obj in PEOPLE:
+            await self.people_calls.release(settled, self.now_ms())
         return settled
 
     async def _write(self, settled: Settled) -> None:
@@ -102,7 +104,7 @@ class Dispatch:
             follow_ups=follow_ups,
             handovers=handovers,
             left=left,
-            notes={POISONED: poisoned} if poisoned is not None else {},
+            notes={**self.people_calls.new_people.news(), **({POISONED: poisoned} if poisoned is not None else {})},
         )
         if poisoned is not None:
             self.holds.noted()

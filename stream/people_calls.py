@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from store.model import Ack, Claimed, Dead, HandOver, Key, Retry
+from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict, judged
@@ -17,6 +17,7 @@ from stream.exclusion import Exclusion
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MarketoClient
 from stream.marketo.outcomes import judge_error
+from stream.new_people import NewPeople, next_day
 from stream.people import LookupFailed, Resolution, Resolver
 from stream.plan import Plan, Upsert
 from stream.poison import Poison
@@ -43,6 +44,7 @@ class PeopleCalls:
     partition: str
     proof: Proof
     poison: Poison
+    new_people: NewPeople
     external_id_lookup: bool = False
     _create_most: int = 300
 
@@ -51,7 +53,7 @@ class PeopleCalls:
     ) -> list[Verdict]:
         """Send one round whose keys are held; what needs no call is settled at once, the verdicts on the rest are returned."""
         await self._refresh(items)
-        items = self._whole(items, settled, now_ms)
+        items = self._with_room(self._whole(items, settled, now_ms), settled, now_ms)
         try:
             resolution = await self.resolver.resolve(items)
         except LookupFailed as error:
@@ -66,10 +68,12 @@ class PeopleCalls:
         await self._carried(resolution, held, settled, now_ms)
         for item, filled in resolution.takeovers:
             _take_over(item, filled, replan)
+        for item in resolution.update:
+            self.new_people.settle(item.claimed.record.record_id, created=True)
         updates = self._free(resolution, held, settled, now_ms)
         verdicts = await self._batch(self._update(), creates=False).send(updates) if updates else []
         resolution.create = await self._without_origin(resolution, held, settled, now_ms)
-        return verdicts + await self._create(resolution)
+        return verdicts + await self._create(resolution, settled, now_ms)
 
     async def _refresh(self, items: Sequence[Item]) -> None:
         """A person may have been found or handed over while this round waited for its turn."""
@@ -88,6 +92,25 @@ class PeopleCalls:
             else:
                 settled.add(Retry(entry.entry_id, entry.key, now_ms, read="its Marketo person is another now"))
         return kept
+
+    def _with_room(self, items: Sequence[Item], settled: Settled, now_ms: int) -> list[Item]:
+        """Without those who were looked for before, and for whom there is still no room today."""
+        kept: list[Item] = []
+        for item in items:
+            waits = item.claimed.entry.code == WAITS_FOR_ROOM and item.claimed.record.marketo_id is None
+            if waits and not self.new_people.left(now_ms / 1000):
+                self._wait_for_room(item, settled, now_ms)
+            else:
+                kept.append(item)
+        return kept
+
+    def _wait_for_room(self, item: Item, settled: Settled, now_ms: int) -> None:
+        limit, due = self.new_people.limit, next_day(now_ms / 1000)
+        cause = f"Marketo takes {limit} new people a day (deliver.max_new_people_a_day), and more wait for the next"
+        settled.add(back(item, int(due * 1000), code=WAITS_FOR_ROOM, cause=cause))
+        settled.waiting = True
+        if self.new_people.say(now_ms / 1000):
+            log.warning("new_people_wait", limit=limit, until=due, cure="is a filter wrong? else it goes on by itself tomorrow")
 
     async def _unresolved(
         self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, replan: Replan, *, now_ms: int
@@ -172,23 +195,54 @@ class PeopleCalls:
                 kept.append(item)
         return kept
 
-    async def _create(self, resolution: Resolution) -> list[Verdict]:
+    async def _create(self, resolution: Resolution, settled: Settled, now_ms: int) -> list[Verdict]:
+        """Create as many as may be today; where some are refused, others take their room."""
+        verdicts: list[Verdict] = []
+        create, duplicate = resolution.create, resolution.duplicate
+        while room := self.new_people.take((item.claimed.record.record_id for item in (*create, *duplicate)), now_ms / 1000):
+            for name, value in self.new_people.news().items():
+                await self.store.put_note(name, value)
+            sent = [[item for item in items if item.claimed.record.record_id in room] for items in (create, duplicate)]
+            verdicts += await self._create_some(*sent)
+            create, duplicate = (
+                [item for item in items if item.claimed.record.record_id not in room] for items in (create, duplicate)
+            )
+        for item in (*create, *duplicate):
+            self._wait_for_room(item, settled, now_ms)
+        return verdicts
+
+    async def release(self, settled: Settled, now_ms: int) -> None:
+        """Whoever waits for another day and has room today after all waits no longer; `settled` is in the store."""
+        self.new_people.someone_waits |= settled.waiting
+        left = self.new_people.left(now_ms / 1000)
+        if self.new_people.someone_waits and left and await self.store.release_people(now_ms, left) < left:
+            self.new_people.someone_waits = False
+
+    async def _create_some(self, create: Sequence[Item], duplicate: Sequence[Item]) -> list[Verdict]:
         """Create, fewer at a time after Marketo took too long over it."""
-        verdicts = await self._create_all(resolution)
+        verdicts = await self._create_all(create, duplicate)
+        for verdict in verdicts:
+            self._count(verdict)
         if any(verdict.outcome is not None and verdict.outcome.code == TIMED_OUT_CODE for verdict in verdicts):
             self._create_most = max(self._create_most // 2, 1)
         elif verdicts:
             self._create_most = min(self._create_most * 2, self.batch_size)
         return verdicts
 
-    async def _create_all(self, resolution: Resolution) -> list[Verdict]:
-        by_email = [item for item in resolution.create if people.email_of(item)]
-        without = [item for item in resolution.create if not people.email_of(item)]
+    def _count(self, verdict: Verdict) -> None:
+        """Only who was created stays counted; of whom nobody knows, that is found out later."""
+        if verdict.outcome is None or verdict.outcome.code not in UNSURE:
+            created = verdict.result is not None and verdict.result.status == "created"
+            self.new_people.settle(verdict.item.claimed.record.record_id, created=created)
+
+    async def _create_all(self, create: Sequence[Item], duplicate: Sequence[Item]) -> list[Verdict]:
+        by_email = [item for item in create if people.email_of(item)]
+        without = [item for item in create if not people.email_of(item)]
         verdicts: list[Verdict] = []
         if by_email:
             verdicts += await self._batch(self._new("createOnly", "email"), creates=True).send(by_email)
-        if resolution.duplicate:
-            verdicts += await self._batch(self._new("createDuplicate", "email"), creates=True).send(resolution.duplicate)
+        if duplicate:
+            verdicts += await self._batch(self._new("createDuplicate", "email"), creates=True).send(duplicate)
         if without and self.external_id_lookup:
             keyed = self._batch(self._new("createOrUpdate", "externalPersonId"), creates=True)
             keyed.reshape = lambda: self._new("createDuplicate", "email")

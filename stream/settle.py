@@ -22,7 +22,8 @@ from stream.retry import Backoff
 class Settled:
     """What became of a batch, as far as it is not written down yet. `pause`: why nothing more should be sent for now, if so.
 
-    `answered`: Marketo judged a record for itself, so it is at work again, whatever it said.
+    `answered`: Marketo judged a record for itself, so it is at work again, whatever it said. `waiting`: somebody new waits for
+    another day.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -32,6 +33,7 @@ class Settled:
     pause: Judgement | None = None
     accepted: int = 0
     answered: bool = False
+    waiting: bool = False
     commits_ms: list[int] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
 

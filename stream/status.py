@@ -51,7 +51,8 @@ async def status(settings: Settings, now: float) -> Status:
     if not path.exists() and path.parent.is_dir():
         reason = f"there is no store at {path}: the daemon has never run with this configuration"
         return Status("stopped", [reason], _facts(EMPTY, settings, now, running=False))
-    found = await view(path, blocked_most=BLOCKED_SHOWN, channel=settings.salesforce.channel)
+    channel, now_ms = settings.salesforce.channel, int(now * 1000)
+    found = await view(path, blocked_most=BLOCKED_SHOWN, channel=channel, now_ms=now_ms)
     stopped = _why_stopped(found, path, now)
     facts = _facts(found, settings, now, running=not stopped)
     failing = _near_loss(facts) + _poisoned(found.holds.poisoned) + ([] if stopped else _failing(found))
@@ -119,6 +120,10 @@ def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[s
         reasons.append(f"{_count(found.dead, 'dead letter')}: see `msi-stream dead list`")
     for flow, since in found.holds.paused.items():
         reasons.append(f"{HELD_WORDS[flow]}, paused by the operator since {moment(since)}: `msi-stream resume {flow}` ends it")
+    new = facts["new_people"]
+    if new["waiting"]:
+        limit = f"a day takes {new['limit']:,} (deliver.max_new_people_a_day); if a filter is wrong, mend it now"
+        reasons.append(f"{new['waiting']:,} of the new people wait until {new['until']}: {limit}")
     if not running:
         return reasons
     beat = found.heartbeat or {}
@@ -158,6 +163,7 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
         "paused": {flow: moment(since) for flow, since in found.holds.paused.items()},
         "poisoned": dict(found.holds.poisoned) if found.holds.poisoned is not None else None,
         "calls": _calls(beat.get("calls", {}), settings, now, running=running),
+        "new_people": _new_people(found, settings, now),
         "people": {
             "synced": found.people,
             "swept_until": moment(found.swept_until) if found.swept_until is not None else None,
@@ -180,6 +186,17 @@ def _calls(told: Mapping[str, Any], settings: Settings, now: float, *, running: 
         coming = calls.get("last_hour", 0) * seconds_left / 3600 if running else 0
         found[name] = {"used": used, "budget": calls.get("budget", budgets[name]), "forecast": used + round(coming)}
     return found
+
+
+def _new_people(found: View, settings: Settings, now: float) -> dict[str, Any]:
+    """How many people were created today, how many may be, and how many wait for which day."""
+    note = found.new_people
+    return {
+        "today": note["used"] if note is not None and note["day"] == day_in(CENTRAL, now)[0] else 0,
+        "limit": settings.deliver.max_new_people_a_day,
+        "waiting": found.waiting_people,
+        "until": moment(found.waiting_until_ms / 1000) if found.waiting_until_ms is not None else None,
+    }
 
 
 def _blocked(each: Blocked) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def _show(found: Status, out: Console) -> None:
     for service, calls in facts["calls"].items():
         told = f"{calls['used']:,} of {calls['budget']:,} today, forecast {calls['forecast']:,}"
         rows.add_row(service.replace("_", " ") + ("" if service.endswith("writes") else " calls"), told)
-    people = facts["people"]
+    new, people = facts["new_people"], facts["people"]
+    rows.add_row("new people", f"{new['today']:,} of {new['limit']:,} today, {new['waiting']:,} waiting")
     rows.add_row("people", f"{people['synced']:,} synced, scores swept until {people['swept_until'] or '–'}")
     out.print(rows)
     if facts["blocked"]:

@@ -506,7 +506,6 @@ class TestWarnings:
         ("section", "line"),
         [
             ("deliver", "merge_people = true"),
-            ("deliver", "max_new_people_a_day = 5"),
             ("filters", 'Lead = "Sync_to_Marketo__c = true"'),
         ],
     )
