@@ -179,15 +179,15 @@ UPDATE entry SET due_ms = ?2 WHERE entry_id IN (SELECT value FROM json_each(?1))
 -- waiting_people --
 -- How many people wait for another day, and for which; ?1 is now, ?2 the code they wait with.
 SELECT count(*) AS entries, min(due_ms) AS due_ms FROM entry
-WHERE object IN ('Contact', 'Lead') AND kind = 'upsert' AND state = 'open' AND waits = 0 AND read = '' AND due_ms > ?1
-  AND code = ?2;
+WHERE object IN ('Contact', 'Lead') AND kind = 'upsert' AND rank IN (0, 1) AND state = 'open' AND waits = 0 AND read = ''
+  AND due_ms > ?1 AND code = ?2;
 
 -- release_people --
 -- Some wait for another day no longer, the oldest first; ?1 is now, ?2 the code they wait with, ?3 how many at most.
 UPDATE entry SET due_ms = ?1 WHERE entry_id IN (
     SELECT entry_id FROM entry
-    WHERE object IN ('Contact', 'Lead') AND kind = 'upsert' AND state = 'open' AND waits = 0 AND read = '' AND due_ms > ?1
-      AND code = ?2
+    WHERE object IN ('Contact', 'Lead') AND kind = 'upsert' AND rank IN (0, 1) AND state = 'open' AND waits = 0 AND read = ''
+      AND due_ms > ?1 AND code = ?2
     ORDER BY entry_id LIMIT ?3);
 
 -- in_flight --

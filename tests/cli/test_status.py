@@ -155,6 +155,7 @@ async def test_what_waits_names_what_it_waits_for_and_for_how_long(tmp_path: Pat
         )
         await store.take([change], Replay("/data/ChangeEvents", 9, commit_ms, commit_ms), int(NOW * 1000))
         await store.put_note("heartbeat", BEAT)
+        await store.cover([Covered(obj, 0.0, NOW - 60, "read") for obj in OBJECTS])
         found = await status(load(config_file(tmp_path), {}).settings, NOW)
     finally:
         await store.close()

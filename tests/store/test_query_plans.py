@@ -52,6 +52,8 @@ INDEXES = {
     "ready": "entry_ready (object=? AND kind=? AND rank=? AND due_ms<?)",
     "to_read": "entry_to_read (object=? AND due_ms<?)",
     "next_ready": "entry_ready (object=? AND kind=? AND rank=?)",
+    "waiting_people": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
+    "release_people": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
     "next_to_read": "entry_to_read (object=?)",
     "take": "INTEGER PRIMARY KEY",
     "people_by_marketo_id": "record_marketo (marketo_id=?",
