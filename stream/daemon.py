@@ -199,7 +199,6 @@ class Daemon:
             rows=rows,
             clock=clock,
             server_clock=server_clock,
-            channel=settings.salesforce.channel,
             modes=settings.salesforce.objects,
             poll_interval_seconds=settings.reconcile.poll_interval_seconds,
             sweep_interval_seconds=settings.reconcile.interval_seconds,

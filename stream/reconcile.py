@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from store.model import Covered, ObjectName
+from store.model import Change, Covered, ObjectName
 from stream.clock import Clock, wait_for_event
 from stream.config_model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
@@ -44,7 +44,6 @@ class Reconcile:
     rows: Rows
     clock: Clock
     server_clock: ServerClock
-    channel: str
     modes: ObjectModes
     poll_interval_seconds: float
     sweep_interval_seconds: float
@@ -123,17 +122,14 @@ class Reconcile:
 
     async def _take_swept(self, page: Page, wanted: Covered) -> int:
         """Store a page; returns how many changes it brought that the stream ought to have brought before."""
-        stream = await self.rows.store.stream(self.channel)
-        due_s = min(wanted.to_s, stream.until_s) - GRACE_S if stream is not None else 0.0
-        late = [change for change in page.changes if (change.read_s or 0) < due_s]
-        young = [change for change in page.changes if (change.read_s or 0) >= due_s]
-        taken = (
-            await self.rows.take(page, wanted, late, {})
-            if not young
-            else await self.rows.store.take_rows(late, self.rows.now_ms())
-        )
-        if young:
-            await self.rows.take(page, wanted, young)
+        held = await self.rows.store.intervals(wanted.object)
+        streamed = [(start, end - GRACE_S) for start, end, how in held if how == "streamed"]
+
+        def due(change: Change) -> bool:
+            return any(start < (change.read_s or 0) < end for start, end in streamed)
+
+        taken = await self.rows.store.take_rows([change for change in page.changes if due(change)], self.rows.now_ms())
+        await self.rows.take(page, wanted, [change for change in page.changes if not due(change)])
         return taken.applied - taken.to_read
 
     def _judge(self, obj: ObjectName, missed: int) -> None:

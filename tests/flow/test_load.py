@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.faults import Fault
 from sandbox.oracle import resent
+from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
 from tests.flow.scenes import company, contact_of, deal, lead_of, user
 from tests.flow.world import World, world
@@ -218,3 +219,44 @@ async def test_a_lost_bulk_job_is_begun_anew_and_a_refused_one_read_by_pages(tmp
         await here.until_quiet()
         assert len(here.events("bulk_job_started")) == 3
         assert len(here.events("load_failed")) == 1
+
+
+async def test_the_daily_limit_of_events_is_said_and_queries_bring_what_changes_meanwhile(tmp_path: Path) -> None:
+    async with world(tmp_path, reconcile__interval_seconds=60.0) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet()
+        here.org.delivered_events.limit = here.org.delivered_events.used
+        here.org.update("Account", account, {"Phone": "limited"})
+        lead = here.org.create("Lead", lead_of("Limited"))
+        await here.until(lambda: here.instance.leads_of(lead), seconds=60.0)
+        assert here.running.capture.state == "lost"
+        lost = here.events("stream_lost")
+        assert [line for line in lost if "daily limit exceeded" in line["error"]]
+        assert len(lost) < 5, "said, and not again and again"
+        here.org.delivered_events.limit += 1000
+        here.org.update("Account", account, {"Phone": "free again"})
+        await here.until_quiet(seconds=60.0)
+        assert here.instance.companies[account]["mainPhone"] == "free again"
+        await covered(here)
+
+
+async def test_a_stop_of_many_days_is_read_again_from_where_it_was_and_no_further(tmp_path: Path) -> None:
+    async with world(tmp_path, deliver__deletes__Lead="delete") as here:
+        account, contact = company(here)
+        gone = here.org.create("Lead", lead_of("Gone"))
+        old = here.org.create("Lead", lead_of("Old"))
+        await here.start()
+        await here.until_quiet()
+        await here.until_proven()
+        await here.stop()
+        here.org.update("Contact", contact, {"Title": "CEO"})
+        here.org.delete("Lead", gone)
+        here.clock.jump(5 * 86400.0)
+        here.org.update("Account", account, {"Phone": "2"})
+        await here.start()
+        await here.until_quiet(Rules(deletes={"Lead": "delete", "Opportunity": "delete", "OpportunityContactRole": "delete"}))
+        assert [line["log_level"] for line in here.events("replay_id_refused")] == ["error"]
+        assert not here.events("changes_missed_by_stream"), "no stream was there that could have missed them"
+        await covered(here)
+        assert here.lead_of(old)
