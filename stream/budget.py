@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from stream.errors import BudgetSpent
@@ -19,9 +20,24 @@ def day_in(zone: ZoneInfo | None, now: float) -> tuple[str, float]:
     return moment.strftime("%Y-%m-%d"), max(midnight.timestamp() - now, 1.0)
 
 
+class Ledger(Protocol):
+    """Where all processes on one store count their calls of the day together."""
+
+    def take(self, name: str, day: str, calls: int, limit: int, known: int) -> int | None:
+        """Count so many more, unless there would be more than the limit (None); returns how many were made by all."""
+        ...
+
+    def used(self, name: str, day: str) -> int:
+        """How many were made by all."""
+        ...
+
+
 @dataclass(slots=True)
 class DailyBudget:
-    """Calls used today against a limit. `used` and `day` are restored from, and written to, the store by the daemon."""
+    """Calls used today against a limit. `used` and `day` are restored from, and written to, the store by the daemon.
+
+    With a `ledger`, `used` is what all processes used together when it was last looked at.
+    """
 
     name: str
     limit: int
@@ -29,22 +45,35 @@ class DailyBudget:
     zone: ZoneInfo | None = None
     day: str = ""
     used: int = 0
+    ledger: Ledger | None = None
 
     def take(self, calls: int = 1) -> None:
         """Count so many calls as made; raises BudgetSpent, and counts nothing, where the limit would be passed."""
         resets_in_seconds = self._turn_day()
-        if self.used + calls > self.limit:
+        taken = self._taken(calls)
+        if taken is None:
             raise BudgetSpent(
                 f"the daily budget of {self.limit} {self.name} is used up",
                 resets_in_seconds=resets_in_seconds,
                 hint="it goes on by itself at the reset; raise the limit in the configuration if the instance allows more",
             )
-        self.used += calls
+        self.used = taken
+
+    def _taken(self, calls: int) -> int | None:
+        if self.ledger is not None:
+            return self.ledger.take(self.name, self.day, calls, self.limit, self.used)
+        return self.used + calls if self.used + calls <= self.limit else None
+
+    def count(self) -> int:
+        """How many calls were made today, by all."""
+        self._turn_day()
+        if self.ledger is not None:
+            self.used = max(self.used, self.ledger.used(self.name, self.day))
+        return self.used
 
     def left(self) -> int:
         """How many calls may still be made today."""
-        self._turn_day()
-        return max(self.limit - self.used, 0)
+        return max(self.limit - self.count(), 0)
 
     def restore(self, day: str, used: int) -> None:
         """Take over what an earlier run had used, where it was today."""

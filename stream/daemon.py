@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -95,12 +96,17 @@ def edges(
     clock: Clock,
     patience: Patience = PATIENCE,
     memory: CallMemory | None = None,
+    *,
+    concurrency: int | None = None,
 ) -> Edges:
-    """Build the edges. Raises ConfigError where a setting cannot be used; nothing is sent."""
+    """Build the edges. Raises ConfigError where a setting cannot be used; nothing is sent.
+
+    With a `memory`, calls count together with those of other processes on the store; `concurrency`: instead of the setting.
+    """
     user_filter = filters.parse(settings.filters.User, "filters.User")
-    salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now)
+    salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now, ledger=memory)
     marketo_limit = settings.marketo.daily_calls - settings.marketo.reserve_calls
-    marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL)
+    marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL, ledger=memory)
     sign_in = SignIn(
         login_url=settings.salesforce.login_url,
         flow=settings.salesforce.flow,
@@ -127,13 +133,23 @@ def edges(
         settings.marketo.client_id,
         settings.marketo.client_secret.get_secret_value(),
         session=session,
-        gate=Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=settings.marketo.concurrency, memory=memory),
+        gate=Gate(
+            clock,
+            calls_per_20s=settings.marketo.calls_per_20s,
+            concurrency=concurrency or settings.marketo.concurrency,
+            memory=memory,
+        ),
         budget=marketo_budget,
         clock=clock,
         timeouts=patience.marketo,
     )
     catalog = Catalog(settings, salesforce, marketo, user_filter)
     return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter)
+
+
+def calls_path(settings: Settings) -> Path:
+    """Where the processes on this store count their calls together."""
+    return settings.store.path.with_name(settings.store.path.name + ".calls")
 
 
 def rules(settings: Settings, user_filter: filters.RecordFilter) -> Rules:
@@ -162,8 +178,8 @@ class Daemon:
         self.patience = patience
         self.settings = settings
         self.store = store
-        calls = settings.store.path.with_name(settings.store.path.name + ".calls")
-        self.edges = edges(settings, session, self.clock, patience, CallMemory(calls, settings.marketo.calls_per_20s))
+        memory = CallMemory.open(calls_path(settings), settings.marketo.calls_per_20s)
+        self.edges = edges(settings, session, self.clock, patience, memory)
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
         self._build()

@@ -111,7 +111,7 @@ class Heartbeat:
         state = self.state(stopped=stopped)
         await self.store.put_note("heartbeat", state)
         self._loss.look(hours_to_loss(state["stream"]["heard_at"], state["at"]))
-        budgets = {name: {"day": budget.day, "used": budget.used} for name, budget in self.budgets.items()}
+        budgets = {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
         await self.store.put_note("budgets", budgets)
         self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
         if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:
@@ -147,8 +147,9 @@ class Heartbeat:
         }
 
     def _calls(self, name: str, budget: DailyBudget) -> dict[str, Any]:
-        last_hour = self._last_hour.setdefault(name, LastHour()).count(budget.used, self.clock.monotonic())
-        return {"used": budget.used, "budget": budget.limit, "day": budget.day, "last_hour": last_hour}
+        used = budget.count()
+        last_hour = self._last_hour.setdefault(name, LastHour()).count(used, self.clock.monotonic())
+        return {"used": used, "budget": budget.limit, "day": budget.day, "last_hour": last_hour}
 
     async def _line(self, state: Mapping[str, Any]) -> None:
         backlog = await self.store.backlog()

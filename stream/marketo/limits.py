@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,17 +39,21 @@ class CallLimits:
     held_until: float = -math.inf
     ended: deque[float] = field(default_factory=deque)
 
-    def wait_seconds(self, now: float) -> float:
-        """0: a call may start now. A number: not before so many seconds. Infinity: not before a call in flight has ended."""
+    def wait_seconds(self, now: float, others: Sequence[float] = ()) -> float:
+        """0: a call may start now. A number: not before so many seconds. Infinity: not before a call in flight has ended.
+
+        `others` are the moments at which calls of other processes ended that count too.
+        """
         span = self.window_seconds + self.margin_seconds
         while self.ended and self.ended[0] + span <= now:
             self.ended.popleft()
         if self.in_flight >= min(self.concurrency, self.calls_per_window):
             return math.inf
         wait = self.held_until - now
-        excess = self.in_flight + len(self.ended) - self.calls_per_window
+        ended = sorted([*self.ended, *others]) if others else self.ended
+        excess = self.in_flight + len(ended) - self.calls_per_window
         if excess >= 0:
-            wait = max(wait, self.ended[excess] + span - now)
+            wait = max(wait, ended[excess] + span - now)
         return max(wait, LEAST_WAIT_SECONDS) if wait > 0 else 0.0
 
     def start(self) -> None:
@@ -67,14 +71,18 @@ class CallLimits:
 
 
 class Memory(Protocol):
-    """Remembers calls across a restart."""
+    """Knows of the calls of other processes: of this program's earlier runs, and of commands beside it."""
 
     def note(self, now: float) -> None:
         """A call begins now, in seconds since the epoch."""
         ...
 
     def ages(self, now: float, span_seconds: float) -> list[float]:
-        """How long ago each call of the last seconds began, the oldest first."""
+        """How long ago each call of others in the last seconds began, the oldest first."""
+        ...
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Look and note as one, before anybody else."""
         ...
 
 
@@ -85,10 +93,6 @@ class Gate:
         self._clock = clock
         self._memory = memory
         self._limits = CallLimits(calls_per_window=calls_per_20s, concurrency=concurrency)
-        if memory is not None:  # an earlier run's calls count on; each was answered a second after it began, at the latest now
-            now = self._clock.monotonic()
-            for age in memory.ages(self._clock.now(), WINDOW_SECONDS + 1.0 + MARGIN_SECONDS):
-                self._limits.ended.append(now - max(age - 1.0, 0.0))
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
@@ -96,10 +100,8 @@ class Gate:
     async def call(self) -> AsyncIterator[None]:
         """Wait for a place, hold it while the call lasts, and give it back however the call ends."""
         async with self._turn:
-            await self._wait_for_place()
-            self._limits.start()
-            if self._memory is not None:
-                self._memory.note(self._clock.now())
+            while (wait := self._take_place()) > 0:
+                await self._wait(wait)
         try:
             yield
         finally:
@@ -111,10 +113,29 @@ class Gate:
         if code in HOLD_SECONDS:
             self._limits.hold(self._clock.monotonic(), HOLD_SECONDS[code])
 
-    async def _wait_for_place(self) -> None:
-        while (wait := self._limits.wait_seconds(self._clock.monotonic())) > 0:
-            self._changed.clear()
-            if math.isinf(wait):
-                await self._changed.wait()
-            else:
-                await wait_for_event(self._changed, self._clock, wait)
+    def _take_place(self) -> float:
+        """Start a call if one may start now (0); else how long to wait."""
+        if self._memory is None:
+            wait = self._limits.wait_seconds(self._clock.monotonic())
+            if wait <= 0:
+                self._limits.start()
+            return wait
+        with self._memory.turn():
+            wait = self._limits.wait_seconds(self._clock.monotonic(), self._ended_by_others(self._memory))
+            if wait <= 0:
+                self._limits.start()
+                self._memory.note(self._clock.now())
+            return wait
+
+    def _ended_by_others(self, memory: Memory) -> list[float]:
+        """When the calls of others ended: each was answered a second after it began, as far as anybody can tell."""
+        now = self._clock.monotonic()
+        ages = memory.ages(self._clock.now(), WINDOW_SECONDS + 1.0 + MARGIN_SECONDS)
+        return [now - max(age - 1.0, 0.0) for age in ages]
+
+    async def _wait(self, seconds: float) -> None:
+        self._changed.clear()
+        if math.isinf(seconds):
+            await self._changed.wait()
+        else:
+            await wait_for_event(self._changed, self._clock, seconds)

@@ -1,0 +1,125 @@
+"""Calls counted together by several processes on one store: the last seconds, and the day."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stream.budget import DailyBudget
+from stream.call_memory import CallMemory
+from stream.errors import BudgetSpent
+from stream.marketo.limits import Gate
+from tests.unit.test_limits import LoopClock, in_virtual_time
+
+NOW = 1_790_000_000.0
+
+
+def two(folder: Path, slots: int = 8) -> tuple[CallMemory, CallMemory]:
+    """The daemon's, and a command's beside it."""
+    daemon = CallMemory.open(folder / "store.db.calls", slots)
+    command = CallMemory.beside(folder / "store.db.calls")
+    assert command is not None
+    return daemon, command
+
+
+def test_each_sees_the_calls_of_the_others_and_not_its_own(tmp_path: Path) -> None:
+    daemon, command = two(tmp_path)
+    daemon.note(NOW - 5)
+    command.note(NOW - 3)
+    assert command.ages(NOW, 20) == [5.0]
+    assert daemon.ages(NOW, 20) == [3.0]
+    assert CallMemory.open(tmp_path / "store.db.calls", 8).ages(NOW, 20) == [5.0, 3.0]
+
+
+def test_the_ring_keeps_the_last_calls_of_all(tmp_path: Path) -> None:
+    daemon, command = two(tmp_path, slots=4)
+    for number in range(20):
+        (daemon if number % 2 else command).note(NOW + number)
+    third = CallMemory.open(tmp_path / "store.db.calls", 4)
+    assert third.ages(NOW + 19, 100) == [3.0, 2.0, 1.0, 0.0]
+
+
+def test_what_a_killed_process_noted_counts_on(tmp_path: Path) -> None:
+    path = tmp_path / "store.db.calls"
+    script = (
+        "import os, sys; from pathlib import Path; from stream.call_memory import CallMemory\n"
+        f"memory = CallMemory.open(Path({str(path)!r}), 8); memory.note({NOW}); memory.take('calls', 'today', 7, 100, 0)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2])
+    memory = CallMemory.open(path, 8)
+    assert memory.ages(NOW + 1, 20) == [1.0]
+    assert memory.used("calls", "today") == 7
+
+
+def test_a_larger_limit_makes_a_new_file_and_leaves_the_old_one_to_whoever_uses_it(tmp_path: Path) -> None:
+    daemon, command = two(tmp_path, slots=4)
+    again = CallMemory.open(tmp_path / "store.db.calls", 100)
+    again.note(NOW)
+    command.note(NOW)
+    daemon.note(NOW)
+    assert again.slots == 100
+    assert command.ages(NOW + 1, 20) == [1.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"something else", b"x" * 5000])
+def test_a_file_of_something_else_is_not_used(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "store.db.calls"
+    assert CallMemory.beside(path) is None
+    path.write_bytes(content)
+    assert CallMemory.beside(path) is None
+    assert CallMemory.open(path, 4).ages(NOW, 20) == []
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_days_budget_is_one_for_all(tmp_path: Path) -> None:
+    daemon, command = two(tmp_path)
+    theirs = DailyBudget("Marketo calls", 10, lambda: NOW, ledger=daemon)
+    mine = DailyBudget("Marketo calls", 10, lambda: NOW, ledger=command)
+    other = DailyBudget("Salesforce calls", 10, lambda: NOW, ledger=command)
+    theirs.take(6)
+    mine.take(3)
+    other.take(5)
+    assert (theirs.left(), mine.left(), theirs.count()) == (1, 1, 9)
+    with pytest.raises(BudgetSpent):
+        mine.take(2)
+    theirs.take(1)
+    assert mine.left() == 0
+    tomorrow = DailyBudget("Marketo calls", 10, lambda: NOW + 86_400, ledger=command)
+    assert tomorrow.left() == 10
+
+
+def test_what_the_store_remembers_counts_where_the_file_was_lost(tmp_path: Path) -> None:
+    daemon, command = two(tmp_path)
+    budget = DailyBudget("Marketo calls", 10, lambda: NOW, ledger=daemon)
+    budget.left()
+    budget.restore(budget.day, 8)
+    budget.take(1)
+    assert DailyBudget("Marketo calls", 10, lambda: NOW, ledger=command).left() == 1
+
+
+def test_two_processes_keep_the_20_seconds_together(tmp_path: Path) -> None:
+    starts: list[float] = []
+
+    async def scenario() -> None:
+        clock = LoopClock()
+        memories = two(tmp_path, slots=12)
+        gates = [Gate(clock, calls_per_20s=4, concurrency=2, memory=memory) for memory in memories]
+
+        async def call(gate: Gate) -> None:
+            async with gate.call():
+                starts.append(clock.monotonic())
+                await clock.sleep(0.1)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(12):
+                group.create_task(call(gates[number % 2]))
+
+    in_virtual_time(scenario)
+    starts.sort()
+    assert len(starts) == 12
+    assert all(later - earlier >= 20.0 for earlier, later in zip(starts, starts[4:], strict=False))
