@@ -122,6 +122,9 @@ class Unreadable:
 class Record:
     """One Salesforce record as known here. `filled`: the Marketo fields this daemon has filled (and so may clear).
 
+    `joined`: the Marketo person with which this one's was made one by a merge there; while it stands behind that person, the two
+    stay together whatever their emails.
+
     `known`: what Marketo has of each Salesforce field, or will have once the record's entry is done. Whoever makes that untrue
     (another Marketo person, a key that is another now) forgets it. `story` is the number of the last line told of it
     (`store/history.py`).
@@ -139,6 +142,7 @@ class Record:
     filled: frozenset[str] = frozenset()
     sent_key: str | None = None
     converted_to: str | None = None
+    joined: str | None = None
     read_s: int | None = None
     known: Known = field(default_factory=dict)
     commit_ms: int = 0
@@ -273,6 +277,9 @@ class Dead:
 
 
 Outcome = Ack | Retry | Dead
+
+PERSON_GONE = "1004"
+"""Code of a retry whose Marketo person is not there: merged or deleted, which the activity feed tells."""
 
 UNSURE = frozenset({"unreachable", "604"})
 """Codes of a retry after which nobody knows whether Marketo did what was sent."""

@@ -18,6 +18,7 @@ from store.intake import append, perhaps_created, put_entries
 from store.merge import merge
 from store.model import (
     PEOPLE,
+    PERSON_GONE,
     REF_OBJECT,
     REFS,
     SATISFIED,
@@ -314,10 +315,41 @@ def _bury(entry: Entry, dead: Dead) -> None:
 
 
 async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) -> int:
-    """People were merged in Marketo: whoever stood behind the losers stands behind the winner; returns how many."""
+    """People were merged in Marketo: whoever stood behind the losers stands behind the winner; returns how many.
+
+    From now on they are one there, whatever their emails in Salesforce.
+    """
     people = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(losers))]
+    there = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json([winner]))] if people else []
+    for record in (*people, *there):
+        record.joined = winner
+    await tx.run_many("put_record", [record_row(record) for record in there])
     await move_people(tx, people, winner, now_ms, "merged in Marketo")
+    await _try_now(tx, people, now_ms)
     return len(people)
+
+
+async def forgotten(tx: Transaction, marketo_ids: Sequence[str], now_ms: int) -> int:
+    """People were deleted in Marketo: whoever stood behind them has no person any more; returns how many.
+
+    Nothing is sent for that: the deletion is respected until Salesforce says something of the record, or of a child of it.
+    """
+    people = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(marketo_ids))]
+    lines = Lines(now_ms)
+    for record in people:
+        record.marketo_id, record.state, record.filled = None, "seen", frozenset()
+        lines.add(record, "moved", cause="deleted in Marketo")
+    await lines.write(tx)
+    await tx.run_many("put_record", [record_row(record) for record in people])
+    await _try_now(tx, people, now_ms)
+    return len(people)
+
+
+async def _try_now(tx: Transaction, people: Sequence[Record], now_ms: int) -> None:
+    """What was refused because its person is not there need not wait any longer to hear why."""
+    rows = await tx.rows("entries_by_key", keys_json(record.key for record in people))
+    waiting = [row["entry_id"] for row in rows if row["state"] == "open" and row["code"] == PERSON_GONE]
+    await tx.run("postpone", list_json(waiting), now_ms)
 
 
 async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:

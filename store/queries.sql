@@ -16,12 +16,13 @@ SELECT e.* FROM json_each(?1) k JOIN entry e ON e.entry_id = k.value;
 -- put_record --
 -- Insert or replace what is known of one record.
 INSERT INTO record (object, record_id, state, marketo_id, owner, account, opportunity, contact, created, filled, sent_key,
-                    converted_to, read_s, known, commit_ms, txn, seq, story)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    converted_to, joined, read_s, known, commit_ms, txn, seq, story)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (object, record_id) DO UPDATE SET
     state = excluded.state, marketo_id = excluded.marketo_id, owner = excluded.owner, account = excluded.account,
     opportunity = excluded.opportunity, contact = excluded.contact, created = excluded.created, filled = excluded.filled,
-    sent_key = excluded.sent_key, converted_to = excluded.converted_to, read_s = excluded.read_s, known = excluded.known,
+    sent_key = excluded.sent_key, converted_to = excluded.converted_to, joined = excluded.joined,
+    read_s = excluded.read_s, known = excluded.known,
     commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq, story = excluded.story;
 
 -- put_entry --

@@ -256,6 +256,13 @@ class Store:
             self.wake()
         return moved
 
+    async def forget_people(self, marketo_ids: Sequence[str], now_ms: int) -> int:
+        """People were deleted in Marketo; returns how many records have no person any more."""
+        forgotten = await self.submit(lambda tx: outbox.forgotten(tx, marketo_ids, now_ms))
+        if forgotten:
+            self.wake()
+        return forgotten
+
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""
         return await self.submit(lambda tx: outbox.recover(tx, now_ms, settle_ms))

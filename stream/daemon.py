@@ -188,6 +188,7 @@ class Daemon:
         settings, edge, clock = self.settings, self.edges, self.clock
         server_clock, backoff = edge.salesforce.server_clock, Backoff(1.0, 60.0)
         self.holds = Holds(self.store, clock, Poison(settings.deliver.poison_share))
+        self.exclusion, self.suspicion = Exclusion(), asyncio.Event()
         self.capture = Capture(
             source=CometdSource(
                 edge.sign_in,
@@ -247,6 +248,8 @@ class Daemon:
             max_attempts=settings.deliver.max_attempts,
             backoff=backoff,
             holds=self.holds,
+            exclusion=self.exclusion,
+            suspicion=self.suspicion,
         )
         self.heartbeat = Heartbeat(
             store=self.store,
@@ -263,7 +266,7 @@ class Daemon:
 
     def _deliver(self) -> Deliver:
         settings, edge = self.settings.deliver, self.edges
-        exclusion, proof = Exclusion(), Proof(self.clock)
+        exclusion, proof = self.exclusion, Proof(self.clock)
         resolver = Resolver(edge.marketo, self.store, SalesforcePeople(edge.salesforce), share=settings.shared_email == "share")
         self.dispatch = Dispatch(
             store=self.store,
@@ -287,6 +290,7 @@ class Daemon:
             batch_size=settings.batch_size,
             proof=proof,
             holds=self.holds,
+            suspicion=self.suspicion,
             exclusion=exclusion,
         )
         return Deliver(

@@ -5,6 +5,7 @@ claimed ──plan──▶ items ──▶ rounds that share no person or role 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -43,7 +44,7 @@ EMAIL_CURE = "let the Marketo admin correct the sales person's email: it must eq
 
 @dataclass(slots=True)
 class Dispatch:
-    """Sends batches; what it needs of the settings is given once."""
+    """Sends batches; what it needs of the settings is given once. `suspicion` is set when people are not there any more."""
 
     store: Store
     marketo: MarketoClient
@@ -55,6 +56,7 @@ class Dispatch:
     batch_size: int
     proof: Proof
     holds: Holds
+    suspicion: asyncio.Event
     exclusion: Exclusion = field(default_factory=Exclusion)
 
     def now_ms(self) -> int:
@@ -89,6 +91,8 @@ class Dispatch:
         await self._write(settled)
         if obj in PEOPLE:
             await self.people_calls.release(settled, self.now_ms())
+        if settled.suspects:
+            self.suspicion.set()
         return settled
 
     async def _write(self, settled: Settled) -> None:

@@ -245,7 +245,10 @@ class Resolver:
             resolution.follow_ups.append(Change(key[0], key[1], read="shares a Marketo person"))
 
     async def _share(self, found: Sequence[tuple[Item, str]], resolution: Resolution) -> None:
-        """Of the living records behind one Marketo person, only the first by rule sends its fields."""
+        """Of the living records behind one Marketo person, only the first by rule sends its fields.
+
+        They part when their emails part, unless somebody in Marketo has merged them into one.
+        """
         others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
         emails = await self._emails_of(
             {marketo_id for item, marketo_id in found if others.get(marketo_id) and _tells_email(item)}
@@ -255,10 +258,12 @@ class Resolver:
             record = item.claimed.record
             rest = [other for other in others.get(marketo_id, []) if other.key != record.key]
             first = min((order_of(other) for other in rest), default=order_of(record))
-            moves = bool(rest) and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
+            moves = self.share and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
+            leaving = [other for other in rest if moves and other.joined != marketo_id]
+            staying = [other for other in rest if other not in leaving]
             if marketo_id in taken:
                 resolution.deferred.append((item, "another record of the same Marketo person goes first"))
-            elif order_of(record) > first and moves and self.share:
+            elif order_of(record) > first and moves and record.joined != marketo_id:
                 resolution.parted.append(item)
             elif order_of(record) > first:
                 resolution.carried.append((item, marketo_id, min(rest, key=order_of).key))
@@ -266,10 +271,9 @@ class Resolver:
                 taken.add(marketo_id)
                 item.body["id"] = int(marketo_id)
                 resolution.update.append(item)
-                if moves and self.share:
-                    resolution.left += [other.key for other in rest]
-                elif rest:
-                    resolution.takeovers.append((item, frozenset[str]().union(*(other.filled for other in rest))))
+                resolution.left += [other.key for other in leaving]
+                if staying:
+                    resolution.takeovers.append((item, frozenset[str]().union(*(other.filled for other in staying))))
 
     async def _emails_of(self, marketo_ids: Collection[str]) -> dict[str, str]:
         """The emails of these people as Marketo has them now."""

@@ -5,6 +5,7 @@
     writes that failed before ───────┘                                      └── differences ──200 a call──▶ Salesforce
 
 The feed sees what happened to somebody; the sweep sees the nightly recalculation of stars and flames, which happens to nobody.
+The feed also tells who was merged or deleted in Marketo; it is read at once when delivery finds somebody missing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from stream.budget import DailyBudget
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
 from stream.errors import BudgetSpent, MarketoError, StreamError
+from stream.exclusion import Exclusion
 from stream.holds import Holds
 from stream.marketo.answers import Activity, Page
 from stream.marketo.client import MarketoClient
@@ -41,6 +43,8 @@ READ_MOST, WRITE_MOST = 300, 200
 FEED_TYPES = ("New Lead", "Change Score", "Merge Leads", "Delete Lead", "Interesting Moment")
 FEED_IDS = {"New Lead": 12, "Change Score": 22, "Merge Leads": 32, "Delete Lead": 37, "Interesting Moment": 46}
 OVERLAP_SECONDS = 300.0
+FOUND_OUT_SECONDS = 120.0  # after somebody was found missing, the feed is read so long at short intervals
+SUSPECTS_SECONDS = 20.0
 SEEN_MOST = 50_000  # guids of activities that a look may meet again
 TYPES_SECONDS = 86400.0
 LOOK_SECONDS = 5.0  # another process (dead retry) may have asked for a write again
@@ -74,6 +78,8 @@ class Scores:
     max_attempts: int
     backoff: Backoff
     holds: Holds
+    exclusion: Exclusion
+    suspicion: asyncio.Event
     error: str = ""
     written: int = 0
     swept_until: float | None = None
@@ -84,14 +90,18 @@ class Scores:
     _failures: int = 0
     _next_feed: float = 0.0
     _next_sweep: float = 0.0
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _suspects_until: float = -math.inf
 
     async def run(self) -> None:
         """Bring scores back until cancelled."""
         while True:
             if self.holds.held("scores"):
-                await wait_for_event(self._wake, self.clock, LOOK_SECONDS)
+                await self.clock.sleep(LOOK_SECONDS)
                 continue
+            if self.suspicion.is_set():
+                self.suspicion.clear()
+                self._next_feed = self.clock.monotonic()
+                self._suspects_until = self._next_feed + FOUND_OUT_SECONDS
             try:
                 await self._turn()
                 if self.error:
@@ -100,7 +110,7 @@ class Scores:
                 wait_seconds = min(await self._wait_seconds(), LOOK_SECONDS)
             except StreamError as error:
                 wait_seconds = self._failed(error)
-            await wait_for_event(self._wake, self.clock, max(min(wait_seconds, 60.0), 0.05))
+            await wait_for_event(self.suspicion, self.clock, max(min(wait_seconds, 60.0), 0.05))
 
     async def _wait_seconds(self) -> float:
         wait_seconds = min(self._next_feed, self._next_sweep) - self.clock.monotonic()
@@ -132,7 +142,9 @@ class Scores:
             await self._feed()
             if self.holds.held("scores"):
                 return
-            self._next_feed = self.clock.monotonic() + self.interval_seconds
+            suspects = self.clock.monotonic() < self._suspects_until
+            wait_seconds = min(self.interval_seconds, SUSPECTS_SECONDS) if suspects else self.interval_seconds
+            self._next_feed = self.clock.monotonic() + wait_seconds
         if self.clock.monotonic() >= self._next_sweep:
             self._next_sweep = self.clock.monotonic() + await self._sweep()
 
@@ -167,6 +179,7 @@ class Scores:
             page = await self._page(token, held["since"])
             fresh = [activity for activity in page.activities if activity.guid not in self._seen]
             await self._follow_merges(fresh)
+            await self._follow_deletions(fresh)
             await self._refresh(list(dict.fromkeys(activity.lead_id for activity in fresh)))
             self._seen.update(dict.fromkeys(activity.guid for activity in fresh))
             if not page.more:
@@ -185,9 +198,21 @@ class Scores:
         for activity in activities:
             if activity.type_id == self._types[merges]:
                 losers = re.findall(r"\d+", activity.attributes.get("Merge IDs", ""))
-                moved = await self.store.merge_people(activity.lead_id, losers, self._now_ms())
+                async with self.exclusion.hold(f"id:{marketo_id}" for marketo_id in (activity.lead_id, *losers)):
+                    moved = await self.store.merge_people(activity.lead_id, losers, self._now_ms())
                 if moved:
                     log.info("people_merged_in_marketo", marketo_id=activity.lead_id, merged=losers, records=moved)
+
+    async def _follow_deletions(self, activities: Sequence[Activity]) -> None:
+        """Whoever stood behind a person that somebody deleted has none any more, until Salesforce speaks of the record again."""
+        deleted = self._types[FEED_TYPES.index("Delete Lead")]
+        gone = sorted({activity.lead_id for activity in activities if activity.type_id == deleted})
+        if not gone:
+            return
+        async with self.exclusion.hold(f"id:{marketo_id}" for marketo_id in gone):
+            forgotten = await self.store.forget_people(gone, self._now_ms())
+        if forgotten:
+            log.info("people_deleted_in_marketo", marketo_ids=gone[:20], records=forgotten)
 
     async def _page(self, token: str, since: float) -> Page:
         """The next page; where the token is refused (too old), one from a little before its look."""

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from store.history import WHOLE, names
-from store.model import PEOPLE, Ack, Change, Dead, HandOver, Key, Outcome, Retry
+from store.model import PEOPLE, PERSON_GONE, Ack, Change, Dead, HandOver, Key, Outcome, Retry
 from stream.batch import Item, Verdict
 from stream.marketo.answers import RecordResult
 from stream.marketo.outcomes import Outcome as Judgement
 from stream.plan import Upsert
 from stream.retry import Backoff
+
+FOUND_OUT_SECONDS = 120.0  # activities can appear late; after that a person who is not there is looked for by other means
 
 
 @dataclass(slots=True)
@@ -23,7 +25,7 @@ class Settled:
     """What became of a batch, as far as it is not written down yet. `pause`: why nothing more should be sent for now, if so.
 
     `answered`: Marketo judged a record for itself, so it is at work again, whatever it said. `waiting`: somebody new waits for
-    another day.
+    another day. `suspects`: a person was not there, and it has to be found out why.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -34,6 +36,7 @@ class Settled:
     accepted: int = 0
     answered: bool = False
     waiting: bool = False
+    suspects: bool = False
     commits_ms: list[int] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
 
@@ -64,6 +67,7 @@ def settle(verdicts: Sequence[Verdict], settled: Settled, waits: Waits, now_ms: 
             if stops_flow(verdict.outcome) or verdict.outcome.stops:
                 settled.pause = verdict.outcome
             settled.answered |= verdict.outcome.counted
+            settled.suspects |= _absent(verdict, verdict.outcome)
             settled.add(_refused(verdict, verdict.outcome, waits, now_ms))
         else:
             settled.add(back(verdict.item, now_ms))
@@ -116,6 +120,8 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
     if lost_create:
         wait_seconds = waits.settle_seconds
     gone = judgement.action == "resolve" and not lost_create and entry.object in PEOPLE and "id" in verdict.item.body
+    if _absent(verdict, judgement):
+        gone, wait_seconds = False, FOUND_OUT_SECONDS
     return Retry(
         entry.entry_id,
         entry.key,
@@ -129,6 +135,13 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
         sync_owner=judgement.action == "sync_owner",
         together=verdict.together,
     )
+
+
+def _absent(verdict: Verdict, judgement: Judgement) -> bool:
+    """Whether a person is found missing for the first time: then the activity feed is asked whether it was merged or deleted."""
+    entry = verdict.item.claimed.entry
+    updated = judgement.action == "resolve" and entry.object in PEOPLE and "id" in verdict.item.body
+    return updated and judgement.code == PERSON_GONE and entry.code != PERSON_GONE
 
 
 def _cause(verdict: Verdict, judgement: Judgement) -> str:

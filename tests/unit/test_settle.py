@@ -104,8 +104,15 @@ def test_a_refused_value_is_a_dead_letter_that_names_the_field() -> None:
 
 
 def test_a_person_gone_from_marketo_is_resolved_again_from_a_whole_read() -> None:
-    outcome = retry_of(refused("1004", item(body={"id": 55, "title": "x"})))
-    assert (outcome.forget_marketo_id, bool(outcome.read), outcome.counted) == (True, True, True)
+    sent = item(body={"id": 55, "title": "x"})
+    first = refused("1004", sent)
+    outcome = retry_of(first)
+    assert (outcome.forget_marketo_id, outcome.read, outcome.counted, first.suspects) == (False, "", True, True)
+    assert outcome.due_ms == NOW_MS + 120_000  # the activity feed is asked whether it was merged or deleted
+    sent.claimed.entry.code = outcome.code
+    again = refused("1004", sent, attempt=2)
+    outcome = retry_of(again)
+    assert (outcome.forget_marketo_id, bool(outcome.read), outcome.counted, again.suspects) == (True, True, True, False)
 
 
 def test_an_unknown_owner_is_synced_first() -> None:
