@@ -8,6 +8,16 @@ from sandbox.stage_changes import Changes
 from sandbox.stage_progress import OBJECTS, Progress
 
 
+def test_the_little_org_is_as_large_as_promised_and_has_a_queue_among_its_owners() -> None:
+    stage = Stage()
+    stage.seed()
+    expected = {one.object: one.expected for one in Progress(Changes(stage)).look()}
+    people = expected["Contact"] + expected["Lead"]
+    sizes = (expected["User"], expected["Account"], people, expected["Opportunity"], expected["OpportunityContactRole"])
+    assert sizes == (20, 50, 500, 80, 150)
+    assert any(lead["OwnerId"] == stage.seeded.queue for lead in stage.org.records("Lead"))
+
+
 def test_of_what_was_never_sent_nothing_is_there() -> None:
     stage = Stage()
     stage.seed(200)
