@@ -1,9 +1,22 @@
 // jsforce against a Salesforce: node jsforce.mjs URL CLIENT_ID CLIENT_SECRET USERNAME PASSWORD
 // Signs in, reads, writes and streams, and prints what it found as one JSON object.
+import buffer from "node:buffer";
 import worker from "node:worker_threads";
 import zlib from "node:zlib";
 
-// jsforce's HTTP client is made for Node 22; on Node 20 it needs these three, of which it calls only withResolvers.
+// jsforce's HTTP client is made for Node 22; on Node 18 (Debian 12) and 20 it needs these.
+globalThis.File ??= buffer.File;
+String.prototype.toWellFormed ??= function () {
+    return String(this);
+};
+ReadableStream.from ??= (source) => {
+    const steps = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]();
+    const pull = async (stream) => {
+        const { done, value } = await steps.next();
+        done ? stream.close() : stream.enqueue(value);
+    };
+    return new ReadableStream({ pull });
+};
 worker.markAsUncloneable ??= () => {};
 Promise.withResolvers ??= () => {
     const parts = {};
