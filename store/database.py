@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiosqlite
 
-from store.errors import StoreBlocked, StoreBusy, StoreError, StoreForeign, StoreNewer, StoreUnusable
+from store.errors import StoreBusy, StoreForeign, StoreNewer, StoreUnusable
+from store.faults import full, is_full, is_of_the_file, not_a_database, translated
 from store.sql import migrations
 
 APPLICATION_ID = 0x4D534953  # "MSIS": tells our file from any other SQLite database
 
 HEADER_BYTES = 100
+LOCK_BYTES = 1024
+LOG_BYTES_KEPT = 32 * 1024 * 1024  # how much of a write-ahead log that had to grow stays on the disk once it could be emptied
 ATTEMPTS_MOST = 1000
 
 
 class Lock:
-    """The exclusive right to run a daemon on a store; the kernel gives it back when the process ends, however it ends."""
+    """The exclusive right to run a daemon on a store; the kernel gives it back when the process ends, however it ends.
+
+    The file holds the process id and, under it, one line that the daemon has to say when the store itself cannot be written. Its
+    room is taken beforehand: on a full disk a line can still be written over the last one.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+        self._path = _lock_file(path)
         self._descriptor = -1
 
     def acquire(self) -> None:
@@ -34,21 +42,45 @@ class Lock:
         except OSError as error:
             raise _unusable(self._path.parent, error) from error
         if not _locked(descriptor):
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            holder = _lines(descriptor)[0]
             os.close(descriptor)
             raise StoreBusy(
                 f"another msi-stream{f' (process {holder})' if holder else ''} holds the store {self._path.with_suffix('')}",
                 hint="one daemon for each store; stop that one first, or give this one a store of its own in [store] path",
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            _write_line(descriptor, "")
+            os.ftruncate(descriptor, LOCK_BYTES)
+        except OSError as error:
+            os.close(descriptor)
+            raise _unusable(self._path.parent, error) from error
         self._descriptor = descriptor
+
+    def say(self, line: str) -> None:
+        """Let whoever looks at the store know this; "": nothing. What cannot be written even here stays unsaid."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                _write_line(self._descriptor, line)
 
     def release(self) -> None:
         """Give the lock back."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _write_line(descriptor: int, line: str) -> None:
+    text = f"{os.getpid()}\n{' '.join(line.split())}".encode()[: LOCK_BYTES - 1]
+    os.pwrite(descriptor, text.ljust(LOCK_BYTES - 1) + b"\n", 0)
+
+
+def _lines(descriptor: int) -> tuple[str, str]:
+    holder, _, line = os.pread(descriptor, LOCK_BYTES, 0).decode(errors="replace").partition("\n")
+    return holder.strip(), line.strip()
 
 
 def _locked(descriptor: int) -> bool:
@@ -66,18 +98,22 @@ def _locked(descriptor: int) -> bool:
 
 def is_held(path: Path) -> bool:
     """Whether a daemon holds the store just now."""
-    lock = path.with_name(path.name + ".lock")
+    return held(path) is not None
+
+
+def held(path: Path) -> str | None:
+    """What the daemon that holds the store has to say (mostly nothing: ""), or None where none holds it."""
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(_lock_file(path), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return True
+        return _lines(descriptor)[1]
     finally:
         os.close(descriptor)
-    return False
+    return None
 
 
 async def open_database(path: Path, *, create: bool, migrate: bool = True) -> aiosqlite.Connection:
@@ -87,15 +123,19 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
     StoreNewer or StoreUnusable, each saying what was found and what to do; the file is left as it was then.
     """
     _check_file(path, create=create)
+    if not os.access(path, os.W_OK):
+        raise StoreUnusable(f"{path} is read-only", hint="make the file and its disk writable for this user")
     with translated(path):
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
-            await connection.execute("PRAGMA busy_timeout = 10000")
+            await connection.execute("PRAGMA busy_timeout = 5000")
             await _check_ours(connection, path)
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.execute("PRAGMA foreign_keys = ON")
+            await connection.execute("PRAGMA temp_store = MEMORY")  # no other directory can get in the way of a commit
+            await connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             if migrate:
                 await _migrate(connection, path)
             else:
@@ -111,14 +151,50 @@ async def beside(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """The store as it stands now, in one read transaction beside a running daemon: no lock is taken, nothing can be written."""
     _check_file(path, create=False)
     with translated(path):
-        async with aiosqlite.connect(path, isolation_level=None) as connection:
-            connection.row_factory = sqlite3.Row
-            await connection.execute("PRAGMA busy_timeout = 10000")
-            await connection.execute("PRAGMA query_only = ON")
-            await _check_ours(connection, path)
+        connection = await _reader(path)
+        try:
             await _check_current(connection, path)
             await connection.execute("BEGIN")
             yield connection
+        finally:
+            await connection.close()
+
+
+async def _reader(path: Path) -> aiosqlite.Connection:
+    """A connection that only reads. On a full disk there may be no room for the files that SQLite wants beside the store: where
+    no daemon runs and the log is empty, all is in the store's own file, and it is read as it lies there.
+    """
+    try:
+        return await _only_reading(str(path), path)
+    except sqlite3.OperationalError:
+        if is_held(path) or _log_bytes(path):
+            raise
+        return await _only_reading(_as_it_lies(path), path)
+
+
+def _as_it_lies(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?immutable=1"
+
+
+async def _only_reading(name: str, path: Path) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(name, isolation_level=None, uri=name != str(path))
+    try:
+        connection.row_factory = sqlite3.Row
+        await connection.execute("PRAGMA busy_timeout = 5000")
+        await connection.execute("PRAGMA query_only = ON")
+        await connection.execute("PRAGMA temp_store = MEMORY")
+        await _check_ours(connection, path)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _log_bytes(path: Path) -> int:
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        return 0
 
 
 def look(path: Path) -> None:
@@ -132,6 +208,8 @@ def look(path: Path) -> None:
         writable = os.access(directory, os.W_OK | os.X_OK) and os.access(path if path.exists() else directory, os.W_OK)
         if not directory.is_dir() or not writable:
             raise NotADirectoryError(0, "not a directory that this user may write to")
+        if is_full(directory):
+            raise full(path)
     except OSError as error:
         raise _unusable(directory, error) from error
 
@@ -141,42 +219,16 @@ def _check_header(path: Path, header: bytes) -> None:
     if not header:
         return
     if not header.startswith(b"SQLite format 3\0"):
-        raise _not_a_database(path)
+        raise not_a_database(path)
     version, application = (int.from_bytes(header[at : at + 4], "big") for at in (60, 68))
     if application == 0 and path.with_name(path.name + "-wal").exists():
         return
     _check_marks(path, application, version, empty=False)
 
 
-@contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's own errors into the store's, in words that name the file and the cure."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise _translate(path, error) from error
-
-
-def _translate(path: Path, error: sqlite3.DatabaseError) -> StoreError:
-    text = str(error)
-    if "not a database" in text:
-        return _not_a_database(path)
-    if "malformed" in text:
-        return StoreUnusable(f"the store {path} is damaged: {text}", hint="stop the daemon and restore the newest backup")
-    if "full" in text:
-        return StoreBlocked(f"the disk under {path} is full", hint="free some space; nothing that was stored is lost")
-    if "locked" in text or "busy" in text:
-        return StoreBlocked(f"another process keeps {path} locked", hint="end whatever has the file open, then start again")
-    if "readonly" in text or "unable to open" in text:
-        return StoreUnusable(f"cannot write the store {path}: {text}", hint=f"make {path.parent} writable for this user")
-    return StoreUnusable(f"the store {path} cannot be used: {text}")
-
-
-def _not_a_database(path: Path) -> StoreForeign:
-    return StoreForeign(f"{path} is no SQLite database", hint="[store] path must name a file that msi-stream made, or none")
-
-
 def _unusable(directory: Path, error: OSError) -> StoreUnusable:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return full(directory)
     return StoreUnusable(
         f"cannot use the store's directory {directory}: {error.strerror}",
         hint=f"create it and make it writable for this user, or name another in [store] path (found user id {os.geteuid()})",
@@ -232,6 +284,8 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         except sqlite3.DatabaseError as error:
             with contextlib.suppress(sqlite3.Error):
                 await connection.rollback()
+            if is_of_the_file(error):
+                raise
             raise StoreUnusable(f"the store {path} could not be brought to schema {number}: {error}") from error
 
 

@@ -12,6 +12,7 @@ import orjson
 
 from store import admin, coverage, history, holds, intake, outbox, scores, waits
 from store.database import Lock, open_database
+from store.errors import StoreBlocked
 from store.model import (
     WAITS_FOR_ROOM,
     Change,
@@ -32,9 +33,18 @@ from store.model import (
 )
 from store.rows import keys_json, list_json, record_of
 from store.scores import Person, ScoreRow
-from store.writer import Transaction, Work, Writer
+from store.writer import Transaction, Waiting, Work, Writer
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Open and in-flight entries by object, how many entries wait for another record, and how many dead letters there are."""
+
+    backlog: Mapping[str, int]
+    blocked: int
+    dead: int
 
 
 @dataclass(slots=True)
@@ -79,13 +89,31 @@ class Store:
         """Commit what is queued and close the file."""
         await self.writer.close()
         await asyncio.gather(self.committer, return_exceptions=True)
-        await self.writer.connection.close()
+        await self.writer.shut()
         if self.lock is not None:
             self.lock.release()
 
-    async def submit(self, work: Work[T]) -> T:
-        """Run one piece of work in a transaction."""
-        return await self.writer.submit(work)
+    async def submit(self, work: Work[T], *, waits: bool = True) -> T:
+        """Run one piece of work in a transaction; `waits=False`: StoreBlocked at once while the file cannot be written."""
+        return await self.writer.submit(work, waits=waits)
+
+    def wait_with(self, waiting: Waiting) -> None:
+        """From now on wait in this way while the file cannot be written; until then what cannot be written fails."""
+        self.writer.waiting = waiting
+
+    def hurry(self) -> None:
+        """From now on wait for nothing: what cannot be written fails, and ends the committer."""
+        self.writer.hurry()
+
+    @property
+    def blocked(self) -> StoreBlocked | None:
+        """Why the file cannot be written just now."""
+        return self.writer.blocked
+
+    def say(self, line: str) -> None:
+        """Let whoever looks at the store know this, even while it cannot be written."""
+        if self.lock is not None:
+            self.lock.say(line)
 
     # ── capture
 
@@ -125,15 +153,16 @@ class Store:
         notes: Mapping[str, Any] | None = None,
     ) -> intake.Taken:
         """Rows that a query brought, what is complete with them, and small facts (None: forget it): one transaction."""
+        texts = {name: orjson.dumps(value).decode() if value is not None else None for name, value in (notes or {}).items()}
 
         async def work(tx: Transaction) -> intake.Taken:
             taken = await intake.append(tx, changes, now_ms)
             await coverage.cover(tx, covered)
-            for name, value in (notes or {}).items():
-                if value is None:
+            for name, text in texts.items():
+                if text is None:
                     await tx.run("delete_note", name)
                 else:
-                    await tx.run("put_note", name, orjson.dumps(value).decode())
+                    await tx.run("put_note", name, text)
             return taken
 
         taken = await self.submit(work)
@@ -166,9 +195,9 @@ class Store:
         """Up to where a channel is known to be complete, and for which objects."""
         return await self.submit(lambda tx: coverage.stream(tx, channel))
 
-    async def stream_on(self, stream: Stream) -> None:
+    async def stream_on(self, stream: Stream, *, waits: bool = True) -> None:
         """A channel is known to be complete up to there."""
-        await self.submit(lambda tx: coverage.stream_on(tx, stream))
+        await self.submit(lambda tx: coverage.stream_on(tx, stream), waits=waits)
 
     async def count_loaded(self) -> int:
         """How many entries that a load brought are still to be delivered."""
@@ -343,7 +372,21 @@ class Store:
 
     async def put_note(self, name: str, value: Any) -> None:
         """Write a small fact."""
-        await self.submit(lambda tx: tx.run("put_note", name, orjson.dumps(value).decode()))
+        text = orjson.dumps(value).decode()
+        await self.submit(lambda tx: tx.run("put_note", name, text))
+
+    async def beat(self, notes: Mapping[str, Any], *, count: bool) -> Counts | None:
+        """Write the heartbeat's notes and, if asked, count what waits. Raises StoreBlocked while the file cannot be written."""
+        texts = [(name, orjson.dumps(value).decode()) for name, value in notes.items()]
+
+        async def work(tx: Transaction) -> Counts | None:
+            await tx.run_many("put_note", texts)
+            if not count:
+                return None
+            backlog = {row["object"]: row["entries"] for row in await tx.rows("backlog")}
+            return Counts(backlog, await tx.value("count_blocked"), await tx.value("count_dead"))
+
+        return await self.submit(work, waits=False)
 
     async def holds(self) -> holds.Holds:
         """What makes a flow stand still until a person ends it."""
@@ -382,5 +425,5 @@ class Store:
         return await self.submit(lambda tx: admin.drop(tx, letters, now_ms))
 
     async def prune_history(self, looked_to: int, now_ms: int) -> int:
-        """One small step of keeping the records' stories short; what it returns begins the next."""
-        return await self.submit(lambda tx: history.prune(tx, looked_to, now_ms))
+        """One small step of keeping the records' stories short; what it returns begins the next. StoreBlocked: not now."""
+        return await self.submit(lambda tx: history.prune(tx, looked_to, now_ms), waits=False)

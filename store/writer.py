@@ -1,9 +1,12 @@
 """The one committer: it owns the write connection and every transaction.
 
     caller ──work──▶ queue ──▶ BEGIN · work · work · … · COMMIT (fsync) ──▶ each caller's result
+                                 ▲                          │
+                                 └─ the same works again ◀──┴─ the file cannot be written just now: undone, said, waited
 
 A caller that is cancelled only stops waiting: its work is finished and committed all the same, so no transaction is ever left
-open. Several pieces of work that wait at the same time share one commit, each inside a savepoint of its own.
+open. Several pieces of work that wait at the same time share one commit, each inside a savepoint of its own. A piece of work may
+run more than once before it is committed: it begins from its arguments, which it leaves as they are, and from the database.
 """
 
 from __future__ import annotations
@@ -13,18 +16,37 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
-from store.database import translated
-from store.errors import StoreError
+from store.errors import StoreBlocked, StoreError
+from store.faults import OpenFiles, is_of_the_file, translated
 from store.sql import QUERIES
 
 T = TypeVar("T")
 Work = Callable[["Transaction"], Awaitable[T]]
 
 WORKS_MOST = 64  # pieces of work that share one commit
+COMMITS_A_LOOK = 256  # commits between two looks at the log: SQLite empties it by itself, and keeps quiet where it cannot
+LOG_BYTES_TOLD = 256 * 1024 * 1024
+PAGE_BYTES = 4096
+
+
+class Waiting(Protocol):
+    """What the committer does while the file cannot be written: whoever has a clock and a log provides it."""
+
+    async def wait(self, error: StoreBlocked, failures: int) -> None:
+        """Return when it is time to try again; `failures` counts from 1."""
+        ...
+
+    def over(self) -> None:
+        """It can be written again."""
+        ...
+
+    def log_grew(self, log_bytes: int) -> None:
+        """So much lies in the write-ahead log, because somebody goes on reading what it was before."""
+        ...
 
 
 class Transaction:
@@ -59,49 +81,86 @@ class Transaction:
 class _Job:
     work: Work[Any]
     done: asyncio.Future[Any]
+    waits: bool = True
     result: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
+
+    def tell(self) -> None:
+        """Give the caller what came of it."""
+        if self.error is not None:
+            self.fail(self.error)
+        elif not self.done.done():
+            self.done.set_result(self.result)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the caller an error; nobody waiting any more is no second one."""
+        if not self.done.done():
+            self.done.set_exception(error if isinstance(error, Exception) else StoreError("the store was closed"))
+            self.done.exception()
 
 
 @dataclass(slots=True)
 class Writer:
-    """The committer and its queue. `run()` is its task; `submit()` is what everybody else calls."""
+    """The committer and its queue. `run()` is its task; `submit()` is what everybody else calls.
+
+    `waiting` is what to do while the file cannot be written; without it such a commit fails. `blocked` is why it cannot just now.
+    """
 
     connection: aiosqlite.Connection
     path: Path
+    waiting: Waiting | None = None
+    blocked: StoreBlocked | None = None
     commits: int = 0
     _queue: asyncio.Queue[_Job | None] = field(default_factory=asyncio.Queue)
-    _closed: bool = False
+    closed: bool = False
+    _hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _files: OpenFiles = field(init=False)
 
-    async def submit(self, work: Work[T]) -> T:
+    def __post_init__(self) -> None:
+        self._files = OpenFiles(self.path)
+
+    async def submit(self, work: Work[T], *, waits: bool = True) -> T:
         """Run the work in a transaction and return its result once it is committed and on disk.
 
-        Raises what the work raised (its own changes undone), or StoreError where the commit failed.
+        Raises what the work raised (its own changes undone), or StoreError where the store is at its end. Where the file cannot
+        be written just now, a caller with `waits=False` gets StoreBlocked at once; its work may be done later all the same.
         """
-        if self._closed:
+        if self.closed:
             raise StoreError("the store is closed")
+        if self.blocked is not None and not waits:
+            raise self.blocked
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Job(work, done))
+        await self._queue.put(_Job(work, done, waits))
         return await asyncio.shield(done)
 
     async def run(self) -> None:
-        """Commit what is submitted until `close()`; a failed commit fails all that is queued and ends the task loudly."""
+        """Commit what is submitted until `close()`; what cannot heal fails all that is queued and ends the task loudly."""
         try:
             while jobs := await self._next_jobs():
                 await self._commit(jobs)
+                if self.commits % COMMITS_A_LOOK == 0:
+                    await self._patiently(self._look_at_log, [])
         except BaseException as error:
-            self._closed = True
-            while not self._queue.empty():
-                job = self._queue.get_nowait()
-                if job is not None:
-                    _fail(job, error)
+            self.closed = True
+            for job in self._queued():
+                job.fail(error)
             raise
+
+    def hurry(self) -> None:
+        """Wait for nothing any more: what cannot be written now fails."""
+        self._hurry.set()
 
     async def close(self) -> None:
         """Let what is queued be committed, then end `run()`."""
-        if not self._closed:
-            self._closed = True
+        self.hurry()
+        if not self.closed:
+            self.closed = True
             await self._queue.put(None)
+
+    async def shut(self) -> None:
+        """Close the file; `run()` has ended before."""
+        with self._files.closing():
+            await self.connection.close()
 
     async def _next_jobs(self) -> list[_Job]:
         jobs: list[_Job] = []
@@ -115,32 +174,74 @@ class Writer:
             self._queue.put_nowait(None)
         return jobs
 
+    def _queued(self) -> list[_Job]:
+        """All that waits in the queue, taken out of it."""
+        jobs = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        return [job for job in jobs if job is not None]
+
     async def _commit(self, jobs: list[_Job]) -> None:
         try:
-            with translated(self.path):
-                await self.connection.execute("BEGIN IMMEDIATE")
-                for job in jobs:
-                    await self._work(job)
-                await self.connection.commit()
-                self.commits += 1
+            await self._patiently(lambda: self._transaction(jobs), jobs)
         except BaseException as error:
             for job in jobs:
-                _fail(job, error)
-            await self._undo()
+                job.fail(error)
             raise
+        self.commits += 1
         for job in jobs:
-            if job.error is not None:
-                _fail(job, job.error)
-            elif not job.done.done():
-                job.done.set_result(job.result)
+            job.tell()
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[None]], jobs: list[_Job]) -> None:
+        """Make the attempt until it succeeds or cannot heal; each time that it fails, nothing of it is left."""
+        failures = 0
+        while True:
+            try:
+                with translated(self.path, opened=True):
+                    try:
+                        self._files.check()
+                        await attempt()
+                        break
+                    finally:
+                        await self._undo()
+            except StoreBlocked as error:
+                failures += 1
+                await self._stand_still(error, failures, jobs)
+        if failures and self.waiting is not None:
+            self.blocked = None
+            self.waiting.over()
+
+    async def _stand_still(self, error: StoreBlocked, failures: int, jobs: list[_Job]) -> None:
+        """Wait until the next attempt; raises the error where nothing is waited for."""
+        if self.waiting is None or self._hurry.is_set():
+            raise error
+        self.blocked = error
+        queued = self._queued()
+        for job in queued:
+            self._queue.put_nowait(job)
+        for job in (*jobs, *queued):
+            if not job.waits:
+                job.fail(error)
+        waits = [asyncio.ensure_future(self.waiting.wait(error, failures)), asyncio.ensure_future(self._hurry.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _transaction(self, jobs: list[_Job]) -> None:
+        await self.connection.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            await self._work(job)
+        await self.connection.commit()
 
     async def _work(self, job: _Job) -> None:
+        job.result = job.error = None
         await self.connection.execute("SAVEPOINT work")
         try:
             job.result = await job.work(Transaction(self.connection))
-        except sqlite3.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001 - handed to whoever submitted the work
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and is_of_the_file(error):
+                raise
             job.error = error
             await self.connection.execute("ROLLBACK TO work")
         await self.connection.execute("RELEASE work")
@@ -149,8 +250,9 @@ class Writer:
         if self.connection.in_transaction:
             await self.connection.rollback()
 
-
-def _fail(job: _Job, error: BaseException) -> None:
-    if not job.done.done():
-        job.done.set_exception(error if isinstance(error, Exception) else StoreError("the store was closed"))
-        job.done.exception()  # whoever still waits gets it; nobody waiting is no second error
+    async def _look_at_log(self) -> None:
+        """Empty the log into the file, as far as its readers let it; an error in that is heard here, and nowhere else."""
+        rows = await self.connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+        _, pages, emptied = next(iter(rows))
+        if (pages - emptied) * PAGE_BYTES > LOG_BYTES_TOLD and self.waiting is not None:
+            self.waiting.log_grew((pages - emptied) * PAGE_BYTES)

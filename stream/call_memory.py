@@ -1,18 +1,20 @@
 """Calls, counted together by all processes on one store: those of the last seconds, and those of the day.
 
     daemon ──┐                                  ┌─ who made it and when, for Marketo's 20 seconds
-             ├─▶ one file mapped into memory ───┤
+             ├─▶ one file ──────────────────────┤
     audit ───┘       (a lock for a moment)      └─ how many today, for each budget
 
 A killed process's calls count on: what was noted survives SIGKILL (the kernel keeps the page). After a power failure it may be
-lost; by then the 20 seconds are over, and the store's own note of the day's calls is a few seconds old at most.
+lost; by then the 20 seconds are over, and the store's own note of the day's calls is a few seconds old at most. The file is not
+mapped into memory: the kernel kills a process that writes to a mapped file on a full or a read-only disk. Where it cannot be
+written, the process goes on counting for itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import mmap
 import os
 import secrets
 import struct
@@ -36,19 +38,24 @@ class CallMemory:
     """The file as one process sees it; `own` tells its calls from those of others."""
 
     descriptor: int
-    ring: mmap.mmap
     slots: int
     own: int
+    alone: bytearray | None = None
+    """What the file would hold, where it cannot be written."""
 
     @classmethod
     def open(cls, path: Path, slots: int) -> CallMemory:
         """Open the file, or make it (mode 0600); one with too few slots is replaced, and not touched: others may use it yet."""
         slots = max(1, min(slots, SLOTS_MOST))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if _slots_of(descriptor) < slots:
-            os.close(descriptor)
-            descriptor = _made_anew(path, slots)
-        return cls._over(descriptor)
+        descriptor = -1
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if _slots_of(descriptor) < slots:
+                os.close(descriptor)
+                descriptor = _made_anew(path, slots)
+        except OSError:
+            return cls(-1, slots, _token(), bytearray(HEAD.pack(MARK, slots, 0).ljust(_size_of(slots), b"\0")))
+        return cls(descriptor, _slots_of(descriptor), _token())
 
     @classmethod
     def beside(cls, path: Path) -> CallMemory | None:
@@ -57,36 +64,45 @@ class CallMemory:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return None
-        if not _slots_of(descriptor):
+        slots = _slots_of(descriptor)
+        if not slots:
             os.close(descriptor)
             return None
-        return cls._over(descriptor)
+        return cls(descriptor, slots, _token())
 
-    @classmethod
-    def _over(cls, descriptor: int) -> CallMemory:
-        slots = _slots_of(descriptor)
-        ring = mmap.mmap(descriptor, SLOTS_AT + slots * SLOT.size)
-        return cls(descriptor, ring, slots, secrets.randbits(62) | 1)
+    def _read(self, at: int, size: int) -> bytes:
+        if self.alone is not None:
+            return bytes(self.alone[at : at + size])
+        return os.pread(self.descriptor, size, at).ljust(size, b"\0")
+
+    def _write(self, at: int, data: bytes) -> None:
+        if self.alone is None:
+            try:
+                os.pwrite(self.descriptor, data, at)
+                return
+            except OSError:
+                self.alone = bytearray(self._read(0, _size_of(self.slots)))
+        self.alone[at : at + len(data)] = data
 
     # ── the last seconds
 
     def note(self, now: float) -> None:
         """A call of ours begins now (seconds since the epoch)."""
         with self.turn():
-            mark, slots, place = HEAD.unpack_from(self.ring)
-            SLOT.pack_into(self.ring, SLOTS_AT + (place % self.slots) * SLOT.size, now, self.own)
-            HEAD.pack_into(self.ring, 0, mark, slots, place + 1)
+            mark, slots, place = HEAD.unpack(self._read(0, HEAD.size))
+            self._write(SLOTS_AT + (place % self.slots) * SLOT.size, SLOT.pack(now, self.own))
+            self._write(0, HEAD.pack(mark, slots, place + 1))
 
     def ages(self, now: float, span_seconds: float) -> list[float]:
         """How long ago each call of others in the last `span_seconds` began, the oldest first."""
-        held = SLOT.iter_unpack(self.ring[SLOTS_AT:])
+        held = SLOT.iter_unpack(self._read(SLOTS_AT, self.slots * SLOT.size))
         return sorted((now - at for at, whose in held if whose != self.own and 0 <= now - at < span_seconds), reverse=True)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Look and note as one; others wait for some microseconds. Somebody who holds it longer than that is not waited for."""
         with contextlib.ExitStack() as stack:
-            for _ in range(LOCK_TRIES):
+            for _ in range(LOCK_TRIES if self.alone is None else 0):
                 with contextlib.suppress(OSError):
                     fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     stack.callback(fcntl.flock, self.descriptor, fcntl.LOCK_UN)
@@ -104,27 +120,37 @@ class CallMemory:
             used = max(self.used(name, day), known)
             if used + calls > limit:
                 return None
-            TALLY.pack_into(self.ring, self._tally_at(name), name.encode(), day.encode(), used + calls)
+            self._write(self._tally_at(name), TALLY.pack(name.encode(), day.encode(), used + calls))
             return used + calls
 
     def used(self, name: str, day: str) -> int:
         """How many calls of this day all have made together."""
-        _, held_day, used = TALLY.unpack_from(self.ring, self._tally_at(name))
+        _, held_day, used = TALLY.unpack(self._read(self._tally_at(name), TALLY.size))
         return int(used) if held_day.rstrip(b"\0").decode() == day else 0
 
     def _tally_at(self, name: str) -> int:
         """Where a budget is counted: its own place, or the first that is free."""
         for number in range(TALLIES):
             at = TALLIES_AT + number * TALLY.size
-            held = TALLY.unpack_from(self.ring, at)[0].rstrip(b"\0").decode()
+            held = TALLY.unpack(self._read(at, TALLY.size))[0].rstrip(b"\0").decode()
             if held in {name, ""}:
                 return at
         raise ValueError(f"more than {TALLIES} budgets")
 
     def close(self) -> None:
-        """Unmap the file."""
-        self.ring.close()
-        os.close(self.descriptor)
+        """Close the file."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def _size_of(slots: int) -> int:
+    return SLOTS_AT + slots * SLOT.size
+
+
+def _token() -> int:
+    """Tells this process's calls from those of others."""
+    return secrets.randbits(62) | 1
 
 
 def _slots_of(descriptor: int) -> int:
@@ -133,7 +159,7 @@ def _slots_of(descriptor: int) -> int:
     if len(head) < HEAD.size:
         return 0
     mark, slots, _ = HEAD.unpack(head)
-    whole = 0 < slots <= SLOTS_MOST and os.fstat(descriptor).st_size == SLOTS_AT + slots * SLOT.size
+    whole = 0 < slots <= SLOTS_MOST and os.fstat(descriptor).st_size == _size_of(slots)
     return int(slots) if mark == MARK and whole else 0
 
 
@@ -141,7 +167,12 @@ def _made_anew(path: Path, slots: int) -> int:
     """A new file under this name, whole before anybody sees it."""
     fresh = path.with_name(f"{path.name}.new")
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.pwrite(descriptor, HEAD.pack(MARK, slots, 0), 0)
-    os.ftruncate(descriptor, SLOTS_AT + slots * SLOT.size)
-    fresh.replace(path)
+    try:
+        whole = HEAD.pack(MARK, slots, 0).ljust(_size_of(slots), b"\0")
+        if os.pwrite(descriptor, whole, 0) < len(whole):  # all of its room is taken now, for the day when the disk is full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fresh.replace(path)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

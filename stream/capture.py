@@ -143,10 +143,13 @@ class Capture:
         self._since_s = {obj: max(since_s, stream.until_s) for obj, since_s in self._since_s.items()}
 
     async def prove(self) -> None:
-        """Write down up to where the streamed objects are complete, unless events are being stored: they bring it along."""
+        """Write down up to where the streamed objects are complete, unless events are being stored: they bring it along.
+
+        Raises StoreBlocked while the store cannot be written.
+        """
         stream = self._proven() if not self._taking else None
         if stream is not None and any(since_s < stream.until_s for since_s in stream.since_s.values()):
-            await self.store.stream_on(stream)
+            await self.store.stream_on(stream, waits=False)
             self._note_proven(stream)
 
     def note_heard(self) -> None:

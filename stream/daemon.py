@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import structlog
 
+from store.errors import StoreBlocked
 from store.model import OBJECTS, ObjectName
 from store.store import Store
 from stream import filters
@@ -58,6 +59,7 @@ from stream.score_diff import salesforce_names
 from stream.scores import Scores
 from stream.settle import Waits
 from stream.source import ALL_RETAINED, NEW_EVENTS
+from stream.standstill import Standstill
 
 log = structlog.get_logger(__name__)
 
@@ -182,6 +184,7 @@ class Daemon:
         self.edges = edges(settings, session, self.clock, patience, memory)
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
+        store.wait_with(Standstill(store, self.clock, Backoff(0.5, 30.0)))
         self._build()
 
     def _build(self) -> None:
@@ -347,13 +350,18 @@ class Daemon:
     def stop(self) -> None:
         """End in good order: what is in flight is finished, nothing new is begun."""
         self._stop.set()
+        if not self.ready.is_set():
+            self.store.hurry()  # the start itself may be waiting for a store that cannot be written
 
     async def run(self) -> None:
         """Run until `stop()` or a signal. Raises what a loop could not survive."""
-        recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
-        await self.heartbeat.restore_budgets()
-        await self._restore_new_people()
-        await self.holds.look()
+        try:
+            recovered = await self._take_up()
+        except StoreBlocked as error:
+            if not self._stop.is_set():
+                raise
+            self._ended(error)
+            return
         log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
         inputs: list[Callable[[], Coroutine[Any, Any, None]]] = [
             self.capture.run,
@@ -376,13 +384,30 @@ class Daemon:
             await self._drain(delivery)
             for task in (beat, looks, watch):
                 task.cancel()
-        await self.heartbeat.beat(stopped=True)
-        log.info("daemon_stopped")
+        self.store.hurry()
+        try:
+            await self.heartbeat.beat(stopped=True)
+        except StoreBlocked as error:
+            self._ended(error)
+        else:
+            log.info("daemon_stopped")
+
+    async def _take_up(self) -> int:
+        """Go on from what an earlier run left; returns how many entries it had in flight."""
+        recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
+        await self.heartbeat.restore_budgets()
+        await self._restore_new_people()
+        await self.holds.look()
+        return recovered
+
+    def _ended(self, error: StoreBlocked) -> None:
+        """What is not stored was not acknowledged either: it comes again with the next start."""
+        log.warning("daemon_stopped", error=error.message, hint=error.hint)
 
     async def _drain(self, delivery: asyncio.Task[None]) -> None:
-        """Let what is in flight be finished; what takes too long is taken up again by the next start."""
+        """Let what is in flight be finished; what takes too long, or cannot be stored, is taken up again by the next start."""
         self.deliver.drain()
-        if not self.deliver.busy:
+        if not self.deliver.busy or self.store.blocked is not None:
             delivery.cancel()
         _, unfinished = await asyncio.wait({delivery}, timeout=DRAIN_SECONDS)
         for task in unfinished:

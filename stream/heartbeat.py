@@ -9,11 +9,12 @@ import math
 import os
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
 
+from store.errors import StoreBlocked
 from store.holds import FLOWS
 from store.store import Store
 from stream.budget import DailyBudget
@@ -90,6 +91,7 @@ class Heartbeat:
     _line_at: float = float("-inf")
     _loss: LossWarning = field(default_factory=LossWarning)
     _looked_to: int = -1
+    _sure_at: float | None = None
     _last_hour: dict[str, LastHour] = field(default_factory=dict)
 
     async def restore_budgets(self) -> None:
@@ -106,17 +108,32 @@ class Heartbeat:
             await self.clock.sleep(BEAT_SECONDS)
 
     async def beat(self, *, stopped: bool = False) -> None:
-        """Write the state down once, and keep the stories short; a line for the log once a minute, and at the end."""
-        await self.capture.prove()
-        state = self.state(stopped=stopped)
-        await self.store.put_note("heartbeat", state)
-        self._loss.look(hours_to_loss(state["stream"]["heard_at"], state["at"]))
-        budgets = {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
-        await self.store.put_note("budgets", budgets)
-        self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
-        if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:
+        """Write the state down once, and keep the stories short; a line for the log once a minute, and at the end.
+
+        While the store cannot be written the line says that; at the end StoreBlocked is raised.
+        """
+        line = stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS
+        if line:
             self._line_at = self.clock.monotonic()
-            await self._line(state)
+        state: dict[str, Any] = {}
+        stored: dict[str, Any] = {}
+        try:
+            await self.capture.prove()
+            state = self.state(stopped=stopped)
+            counts = await self.store.beat({"heartbeat": state, "budgets": self._budgets()}, count=line)
+            self._sure_at = state["stream"]["heard_at"]
+            self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
+            stored = asdict(counts) if counts is not None else {}
+        except StoreBlocked as error:
+            if stopped:
+                raise
+            state, stored = state or self.state(stopped=False), {"store": error.message}
+        self._loss.look(hours_to_loss(self._sure_at, state["at"]))
+        if line:
+            self._line(state, stored)
+
+    def _budgets(self) -> dict[str, Any]:
+        return {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
 
     def state(self, *, stopped: bool) -> dict[str, Any]:
         """Everything that only the running daemon knows."""
@@ -151,19 +168,18 @@ class Heartbeat:
         last_hour = self._last_hour.setdefault(name, LastHour()).count(used, self.clock.monotonic())
         return {"used": used, "budget": budget.limit, "day": budget.day, "last_hour": last_hour}
 
-    async def _line(self, state: Mapping[str, Any]) -> None:
-        backlog = await self.store.backlog()
+    def _line(self, state: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        """What was heard while nothing could be stored is not sure: Salesforce may have to tell it again."""
         log.info(
             "heartbeat",
             stream=state["stream"]["state"],
             freshness_p50_seconds=_rounded(state["freshness"]["p50"]),
             freshness_p99_seconds=_rounded(state["freshness"]["p99"]),
-            backlog=backlog,
-            blocked=await self.store.count_blocked(),
-            dead=await self.store.count_dead(),
+            pending=state["pending"],
             calls={name: calls["used"] for name, calls in state["calls"].items()},
-            hours_to_loss=hours_to_loss(state["stream"]["heard_at"], state["at"]),
+            hours_to_loss=hours_to_loss(self._sure_at, state["at"]),
             memory_mb=_memory_mb(),
+            **stored,
         )
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from store.database import is_held
+from store.database import held, look
+from store.errors import StoreError
 from store.view import Blocked, View, view
 from stream import coverage_told
 from stream.budget import CENTRAL, day_in
@@ -53,11 +54,14 @@ async def status(settings: Settings, now: float) -> Status:
         return Status("stopped", [reason], _facts(EMPTY, settings, now, running=False))
     channel, now_ms = settings.salesforce.channel, int(now * 1000)
     found = await view(path, blocked_most=BLOCKED_SHOWN, channel=channel, now_ms=now_ms)
-    stopped = _why_stopped(found, path, now)
-    facts = _facts(found, settings, now, running=not stopped)
-    failing = _near_loss(facts) + _poisoned(found.holds.poisoned) + ([] if stopped else _failing(found))
-    degraded = _degraded(found, facts, running=not stopped)
-    degraded += [] if stopped else coverage_told.reasons(found.coverage, settings, now)
+    said = held(path)
+    stopped = [] if said else _why_stopped(found, path, now, running=said is not None)
+    speaking = not stopped and not said  # else the last heartbeat is an old one
+    facts = _facts(found, settings, now, running=speaking)
+    failing = ([said] if said else []) + _near_loss(facts) + _poisoned(found.holds.poisoned)
+    failing += _failing(found) if speaking else []
+    degraded = _degraded(found, facts, running=speaking)
+    degraded += coverage_told.reasons(found.coverage, settings, now) if speaking else []
     state: State = "stopped" if stopped else "failing" if failing else "degraded" if degraded else "ok"
     return Status(state, [*stopped, *failing, *degraded], facts)
 
@@ -67,17 +71,26 @@ EMPTY = View(
 )
 
 
-def _why_stopped(found: View, path: Path, now: float) -> list[str]:
+def _why_stopped(found: View, path: Path, now: float, *, running: bool) -> list[str]:
     beat = found.heartbeat
     silent = now - beat["at"] if beat is not None else None
-    if not is_held(path):
+    if not running:
         if beat is None:
             return ["the daemon is stopped"]
         way = "was stopped" if beat["stopped"] else "ended without stopping in good order"
         return [f"the daemon is stopped: it {way} {_span(silent or 0.0)} ago"]
     if silent is None or silent > STALE_SECONDS or (beat is not None and beat["stopped"]):
         since = f"for {_span(silent)}" if silent is not None else "so far"
-        return [f"a daemon holds the store and has said nothing {since}: it is just starting, or it hangs"]
+        return [f"a daemon holds the store and has said nothing {since}: it is just starting, or it hangs", *_unwritable(path)]
+    return []
+
+
+def _unwritable(path: Path) -> list[str]:
+    """Why the store cannot be written, as far as it can be seen from here."""
+    try:
+        look(path)
+    except StoreError as error:
+        return [str(error)]
     return []
 
 

@@ -58,7 +58,8 @@ def run(ctx: click.Context, config: Path | None) -> None:
     except KeyboardInterrupt:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:
-        codes = [_tell(cause) for cause in _leaves(group)]
+        causes = {str(cause): cause for cause in _leaves(group)}  # a store that is gone is the end of every loop, and one message
+        codes = [_tell(cause) for cause in causes.values()]
         ctx.exit(max(codes))
 
 

@@ -19,6 +19,7 @@ from stream.status import Status, status
 from tests.cli.shell import ask, config_file, here_and_now, msi
 from tests.flow.scenes import company
 from tests.flow.world import world
+from tests.store.faults import unwritable
 from tests.store.outbox_steps import sf_id
 
 NOW = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC, 09:13:20 in Chicago
@@ -143,6 +144,31 @@ async def test_the_last_hour_counts_across_the_reset_of_the_day() -> None:
     assert hour.count(5, 2000.0) == 65
     assert hour.count(5, 5500.0) == 5
     assert hour.count(5, 6000.0) == 0
+
+
+async def test_what_the_daemon_cannot_store_it_says_beside_the_store(tmp_path: Path) -> None:
+    """The heartbeat is as old as the standstill, so nothing else is judged by it."""
+    store = await Store.open(tmp_path / "store.db")
+    try:
+        await store.put_note("heartbeat", beat_with(at=NOW - 3600, stream__state="lost", paused=PAUSED))
+        store.say("nothing can be stored since noon: the disk is full")
+        found = await status(load(config_file(tmp_path), {}).settings, NOW)
+    finally:
+        await store.close()
+    assert (found.state, found.reasons) == ("failing", ["nothing can be stored since noon: the disk is full"])
+
+
+async def test_a_silent_daemon_whose_disk_is_read_only_is_told_with_it(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "store.db")
+    try:
+        await store.put_note("heartbeat", beat_with(at=NOW - 3600))
+        with unwritable(tmp_path / "store.db"):
+            found = await status(load(config_file(tmp_path), {}).settings, NOW)
+    finally:
+        await store.close()
+    assert found.state == "stopped"
+    assert "said nothing for 60 minutes" in found.reasons[0]
+    assert "this user may write" in found.reasons[1]
 
 
 async def test_what_waits_names_what_it_waits_for_and_for_how_long(tmp_path: Path) -> None:

@@ -3,72 +3,132 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import random
+import signal
 import sqlite3
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from contextlib import closing
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import orjson
+import pytest
 
 from sandbox.salesforce.seed import Seeded
+from tests.crash.nursery import ERRORS, EXIT, OUTPUT
 from tests.flow.world import World
 
-MODULE = [sys.executable, "-m", "stream", "run", "--config"]
+
+class Nursery:
+    """Makes daemons, each a process of its own, without importing everything each time."""
+
+    def __init__(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MSI_STREAM_")}
+        module = [sys.executable, "-m", "tests.crash.nursery"]
+        self._process = subprocess.Popen(module, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._one_at_a_time = threading.Lock()
+        atexit.register(self.close)
+
+    def bear(self, **request: Any) -> int:
+        """A daemon that was asked for in this way; returns its process id."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._one_at_a_time:
+            self._process.stdin.write(orjson.dumps(request) + b"\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """No more of them; those that still run are killed."""
+        self._process.communicate()
+
+
+nursery = cache(Nursery)
 
 
 @dataclass(slots=True)
 class Running:
     """One daemon process: what it logged so far."""
 
-    process: Process
+    pid: int
+    folder: Path
     lines: list[dict[str, object]] = field(default_factory=list)
-    errors: str = ""
-    _reader: asyncio.Task[None] | None = None
+    _heard: int = 0
 
     @classmethod
-    async def start(cls, config: Path) -> Running:
-        """Start it."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MSI_STREAM_")}
-        process = await asyncio.create_subprocess_exec(*MODULE, str(config), stdout=PIPE, stderr=PIPE, env=environment)
-        running = cls(process)
-        running._reader = asyncio.create_task(running._read())
-        return running
+    async def start(cls, config: Path, arm: Mapping[str, Any] | None = None) -> Running:
+        """Start it; `arm` is where it is to kill itself (`tests/crash/deadly.py`)."""
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=config.parent))
+        arguments = ["run", "--config", str(config)]
+        return cls(await asyncio.to_thread(nursery().bear, arguments=arguments, folder=str(folder), arm=arm), folder)
 
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        async for line in self.process.stdout:
-            self.lines.append(orjson.loads(line))
-        self.errors = (await self.process.stderr.read()).decode()
+    @property
+    def errors(self) -> str:
+        """What it wrote to stderr."""
+        return (self.folder / ERRORS).read_text()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, minus the signal's number where one killed it; None while it runs."""
+        ended = self.folder / EXIT
+        return int(ended.read_text()) if ended.exists() else None
+
+    def hear(self) -> None:
+        """Take what it has logged since."""
+        said = self.folder / OUTPUT
+        if said.exists():
+            with said.open("rb") as file:
+                file.seek(self._heard)
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._heard += len(whole) + len(newline)
+            self.lines += map(orjson.loads, whole.splitlines())
 
     def logged(self, event: str) -> bool:
         """Whether it has logged this event."""
+        self.hear()
         return any(line["event"] == event for line in self.lines)
 
     async def until_logged(self, event: str, seconds: float = 60.0) -> None:
         """Wait until it has logged this event; fails where it ends before."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not self.logged(event):
-            assert self.process.returncode is None, f"ended with {self.process.returncode}: {self.errors}{self.lines[-3:]}"
+            code = self.exit_code
+            assert code is None or self.logged(event), f"ended with {code}: {self.errors}{self.lines[-3:]}"
             assert asyncio.get_running_loop().time() < deadline, f"no {event}: {self.lines[-3:]}"
             await asyncio.sleep(0.005)  # noqa: TID251 - polling another process
 
     async def end(self, number: int) -> int:
         """Send a signal, and return the exit code."""
-        if self.process.returncode is None:
-            self.process.send_signal(number)
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
         return await self.wait()
 
     async def wait(self) -> int:
         """Return the exit code, once everything it said was read."""
-        code = await self.process.wait()
-        if self._reader is not None:
-            await self._reader
-        return code
+        while True:
+            code = self.exit_code
+            if code is not None:
+                self.hear()
+                return code
+            await asyncio.sleep(0.005)  # noqa: TID251 - polling another process
+
+
+@asynccontextmanager
+async def started(config: Path, arm: Mapping[str, Any] | None = None) -> AsyncIterator[Running]:
+    """A daemon that does not outlive the test, come what may."""
+    running = await Running.start(config, arm)
+    try:
+        yield running
+    finally:
+        await running.end(signal.SIGKILL)
 
 
 def state_of(store: Path, running: Running) -> str:
@@ -86,6 +146,37 @@ def state_of(store: Path, running: Running) -> str:
     if flying:
         return "people in flight" if any(row[3] for row in flying) else "others in flight"
     return "work waiting" if rows else "nothing to do"
+
+
+@contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """A disk of its own, or a skip where nobody may mount one."""
+    place.mkdir()
+    mounted = os.geteuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False, capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """Somebody has taken all that was left of the disk."""
+    filler = folder / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    yield
+    filler.unlink()
+
+
+def remount(disk: Path, option: str) -> None:
+    """Change the disk under the daemon's feet."""
+    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
 class Restless:

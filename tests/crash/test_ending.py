@@ -1,14 +1,10 @@
-"""Ends other than a kill: SIGTERM under load, a second daemon, a full disk, a place that cannot be written."""
+"""Ends other than a kill: SIGTERM under load, with a Marketo that hangs, a second daemon, a place that is none."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,30 +13,10 @@ from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
 from tests.crash.crashing import Restless, Running
-from tests.flow.scenes import company, lead_of
+from tests.flow.scenes import company
 from tests.flow.world import world
 
 RULES = Rules(deletes={"Lead": "delete", "Opportunity": "delete", "OpportunityContactRole": "delete"})
-
-
-@contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """A disk of its own, or a skip where nobody may mount one."""
-    place.mkdir()
-    mounted = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=False, capture_output=True
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("a small disk needs the right to mount one")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def remount(disk: Path, option: str) -> None:
-    """Change the disk under the daemon's feet."""
-    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
 @pytest.mark.timeout(120)
@@ -93,44 +69,10 @@ async def test_a_second_daemon_on_the_store_ends_with_3_and_the_first_goes_on(tm
         await first.until_logged("daemon_started")
         second = await Running.start(config)
         assert await second.wait() == 3
-        assert str(first.process.pid) in second.errors
+        assert str(first.pid) in second.errors
         assert "Traceback" not in second.errors
         await here.until_equal()
         assert await first.end(signal.SIGTERM) == 0
-
-
-@pytest.mark.timeout(90)
-async def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "900k") as disk:
-        async with world(tmp_path, speed=1.0, store__path=str(disk / "store.db")) as here:
-            company(here)
-            config = here.write_config()
-            running = await Running.start(config)
-            await here.until_equal()
-            here.marketo.faults.add(Fault("respond", path="/rest/", times=None, status=503, body="down"))
-            for number in range(600):
-                here.org.create("Lead", lead_of(f"L{number}", Description="x" * 900))
-            assert await asyncio.wait_for(running.wait(), 40) == 1
-            failures = [line for line in running.lines if line["event"] == "daemon_failed"]
-            assert any("full" in str(line["error"]) and line["hint"] for line in failures), running.lines[-5:]
-            assert not any("trace" in line for line in failures), failures
-            here.marketo.faults.clear()
-            remount(disk, "size=30m")
-            running = await Running.start(config)
-            await here.until_equal(seconds=40)
-            assert await running.end(signal.SIGTERM) == 0
-
-
-async def test_a_disk_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "900k") as disk:
-        remount(disk, "ro")
-        async with world(tmp_path, speed=1.0, store__path=str(disk / "store.db")) as here:
-            company(here)
-            running = await Running.start(here.write_config())
-            assert await running.wait() == 2
-            assert str(disk) in running.errors
-            assert "Traceback" not in running.errors
-            assert len(running.errors.strip().splitlines()) <= 2
 
 
 async def test_a_store_in_no_directory_is_one_message(tmp_path: Path) -> None:

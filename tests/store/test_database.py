@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from store.database import APPLICATION_ID, is_held
+from store.database import APPLICATION_ID, held, is_held
 from store.errors import StoreBusy, StoreError, StoreForeign, StoreNewer, StoreUnusable
 from store.sql import migrations
 from store.store import Store
@@ -162,6 +162,27 @@ async def test_a_daemon_in_another_process_is_refused_until_it_dies(path: Path, 
     store = await Store.open(path)
     assert await store.note("held") == 1
     await store.close()
+
+
+async def test_the_holder_can_say_something_beside_the_store(path: Path) -> None:
+    assert held(path) is None
+    store = await Store.open(path)
+    assert held(path) == ""
+    size = path.with_name("store.db.lock").stat().st_size
+    store.say("the disk is full\n" + "and so on " * 1000)
+    said = held(path) or ""
+    assert said.startswith("the disk is full and so on")
+    with pytest.raises(StoreBusy, match=rf"\(process {os.getpid()}\) holds"):
+        await Store.open(path)
+    store.say("")
+    assert held(path) == ""
+    assert path.with_name("store.db.lock").stat().st_size == size  # which a full disk could not give it
+    store.say("not seen to the end")
+    await store.close()
+    assert held(path) is None
+    again = await Store.open(path)
+    assert held(path) == ""
+    await again.close()
 
 
 async def test_a_command_beside_the_daemon_is_seen_by_it(path: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from store.errors import StoreBlocked, StoreError
+from store.errors import StoreError
 from store.model import Replay
 from store.store import Store
 from store.writer import WORKS_MOST, Transaction
@@ -105,49 +104,14 @@ async def test_closing_commits_what_is_queued(tmp_path: Path) -> None:
     await again.close()
 
 
-class _FullDisk:
-    """The committer's connection on a disk that is full when the commit comes."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def commit(self) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-
-async def test_a_commit_that_fails_fails_its_works_and_ends_the_committer(tmp_path: Path) -> None:
-    store = await Store.open(tmp_path / "store.db")
-    await store.put_note("before", 1)
-    real = store.writer.connection
-    store.writer.connection = _FullDisk(real)  # type: ignore[assignment] # stands in for it
-    with pytest.raises(StoreBlocked, match="disk"):
-        await store.put_note("lost", 1)
-    with pytest.raises(StoreBlocked):
-        await store.committer
-    async with asyncio.timeout(5):  # nobody waits for a committer that is gone
-        with pytest.raises(StoreError):
-            await store.put_note("late", 1)
-    store.writer.connection = real
-    await store.close()
-    again = await Store.open(tmp_path / "store.db")
-    assert [await again.note(name) for name in ("before", "lost")] == [1, None]
-    await again.close()
-
-
-async def test_work_queued_behind_a_failed_commit_is_told_so(tmp_path: Path) -> None:
-    store = await Store.open(tmp_path / "store.db")
-    real = store.writer.connection
-    store.writer.connection = _FullDisk(real)  # type: ignore[assignment] # stands in for it
-    async with asyncio.timeout(5):
-        works = [store.put_note(f"n{number}", 1) for number in range(3 * WORKS_MOST)]
-        results = await asyncio.gather(*works, return_exceptions=True)
-    assert all(isinstance(result, StoreError) for result in results)
-    await asyncio.gather(store.committer, return_exceptions=True)
-    store.writer.connection = real
-    await store.close()
+async def test_a_statement_that_makes_no_sense_hurts_only_its_own_work(outbox: Outbox) -> None:
+    results = await asyncio.gather(
+        outbox.store.submit(lambda tx: tx.rows("records_by_key", "no JSON")),
+        outbox.store.put_note("good", 1),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], sqlite3.OperationalError)
+    assert await outbox.store.note("good") == 1
 
 
 async def test_a_torn_transaction_is_gone_after_a_kill(tmp_path: Path) -> None:

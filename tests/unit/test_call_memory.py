@@ -13,6 +13,8 @@ from stream.budget import DailyBudget
 from stream.call_memory import CallMemory
 from stream.errors import BudgetSpent
 from stream.marketo.limits import Gate
+from tests.crash.crashing import filled, small_disk
+from tests.store.faults import unwritable
 from tests.unit.test_limits import LoopClock, in_virtual_time
 
 NOW = 1_790_000_000.0
@@ -123,3 +125,32 @@ def test_two_processes_keep_the_20_seconds_together(tmp_path: Path) -> None:
     starts.sort()
     assert len(starts) == 12
     assert all(later - earlier >= 20.0 for earlier, later in zip(starts, starts[4:], strict=False))
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["file there", "no file"])
+def test_a_full_disk_ends_nothing(tmp_path: Path, there: bool) -> None:
+    """A file mapped into memory would kill the process here, with a signal that nobody can explain."""
+    with small_disk(tmp_path / "disk", "128k") as disk:
+        if there:
+            CallMemory.open(disk / "calls", 4096).close()
+        with filled(disk):
+            memory = CallMemory.open(disk / "calls", 4096)
+            for number in range(4096):
+                memory.note(NOW + number / 4096)
+                assert memory.take("calls", "today", 1, 5000, 0) == number + 1
+            other = CallMemory.open(disk / "calls", 4096)
+            assert len(other.ages(NOW + 1, 20)) == (4096 if there else 0)
+            memory.close()
+            other.close()
+
+
+def test_where_the_file_cannot_be_written_the_process_counts_for_itself(tmp_path: Path) -> None:
+    path = tmp_path / "store.db.calls"
+    memory = CallMemory.open(path, 8)
+    memory.note(NOW)
+    assert memory.take("calls", "today", 5, 10, 0) == 5
+    with unwritable(path):
+        memory.note(NOW + 1)
+        assert memory.take("calls", "today", 4, 10, 0) == 9
+        assert memory.take("calls", "today", 2, 10, 0) is None
+        assert memory.used("calls", "today") == 9

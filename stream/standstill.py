@@ -1,0 +1,66 @@
+"""What the daemon does while its store cannot be written: says so, waits longer and longer, and goes on when it can be again.
+
+Nothing is acknowledged meanwhile: capture holds one batch, the stream as many events as it may, and Salesforce all others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from store.errors import StoreBlocked
+from store.store import Store
+from stream.clock import Clock
+from stream.dead import moment
+from stream.retry import Backoff
+
+log = structlog.get_logger(__name__)
+
+REMIND_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Standstill:
+    """The store's `Waiting`. One standstill lasts from the first failed commit to the next one that succeeds."""
+
+    store: Store
+    clock: Clock
+    backoff: Backoff
+    _began: float | None = None
+    _said: str = ""
+    _said_at: float = float("-inf")
+    _log_said_at: float = float("-inf")
+
+    async def wait(self, error: StoreBlocked, failures: int) -> None:
+        """Say it once, again where the cause is another one, and now and then; then wait."""
+        now = self.clock.monotonic()
+        if self._began is None:
+            self._began = now
+            self.store.say(f"nothing can be stored since {moment(self.clock.now())}: {error}")
+        wait_seconds = self.backoff.wait_seconds(failures)
+        if error.message != self._said or now - self._said_at >= REMIND_SECONDS:
+            self._said, self._said_at = error.message, now
+            log.error(
+                "store_blocked",
+                error=error.message,
+                hint=error.hint,
+                blocked_seconds=round(now - self._began, 1),
+                retry_seconds=round(wait_seconds, 1),
+            )
+        await self.clock.sleep(wait_seconds)
+
+    def over(self) -> None:
+        """It can be written again, and nothing is missing."""
+        began, self._began, self._said = self._began, None, ""
+        self.store.say("")
+        if began is not None:
+            log.info("store_resumed", after_seconds=round(self.clock.monotonic() - began, 1))
+
+    def log_grew(self, log_bytes: int) -> None:
+        """A reader that does not end keeps the write-ahead log from being emptied."""
+        now = self.clock.monotonic()
+        if now - self._log_said_at >= REMIND_SECONDS:
+            self._log_said_at = now
+            hint = "end the program that has the store open for reading so long (fuser tells)"
+            log.warning("store_log_grows", log_bytes=log_bytes, hint=hint)
