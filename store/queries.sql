@@ -371,6 +371,35 @@ DELETE FROM history WHERE seq IN (
         JOIN history h ON h.seq = l.before AND h.record_id = l.record_id AND h.seq < l.seq)
     SELECT seq FROM l WHERE place > ?2);
 
+-- shift_entries --
+-- The clock was set by ?1 ms: the times of all entries move with it.
+UPDATE entry SET due_ms = max(due_ms + ?1, 0), queued_ms = max(queued_ms + ?1, 0),
+    died_ms = CASE WHEN died_ms > 0 THEN max(died_ms + ?1, 1) ELSE 0 END;
+
+-- shift_scores --
+-- Likewise for score writes that have to be tried again.
+UPDATE score SET due_ms = max(due_ms + ?1, 1) WHERE due_ms > 0;
+
+-- shift_replays --
+-- Likewise for when positions were stored.
+UPDATE replay SET stored_ms = max(stored_ms + ?1, 0);
+
+-- shift_sweep --
+-- Likewise for the sweep's beginning, in seconds.
+UPDATE note SET value = json_set(value, '$.began', json_extract(value, '$.began') + ?1) WHERE name = 'sweep';
+
+-- shift_swept_until --
+-- Likewise for when the last whole sweep began, in seconds.
+UPDATE note SET value = CAST(CAST(value AS REAL) + ?1 AS TEXT) WHERE name = 'swept_until';
+
+-- bring_entries_near --
+-- Entries that are due later than ?1 become due at ?2: no wait is so long, but ?4 for those with the code ?3.
+UPDATE entry SET due_ms = ?2 WHERE state <> 'dead' AND due_ms > ?1 AND (code <> ?3 OR due_ms > ?4);
+
+-- bring_scores_near --
+-- Likewise for score writes.
+UPDATE score SET due_ms = ?2 WHERE due_ms > 0 AND due_ms > ?1;
+
 -- data_version --
 -- Changes when another process has written.
 PRAGMA data_version;

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from store import admin, coverage, history, holds, intake, outbox, scores, waits
+from store import admin, coverage, history, holds, intake, outbox, scores, times, waits
 from store.database import Lock, open_database
 from store.errors import StoreBlocked
 from store.model import (
@@ -372,21 +373,47 @@ class Store:
 
     async def put_note(self, name: str, value: Any) -> None:
         """Write a small fact."""
-        text = orjson.dumps(value).decode()
-        await self.submit(lambda tx: tx.run("put_note", name, text))
+        await self.put_notes(lambda: {name: value})
 
-    async def beat(self, notes: Mapping[str, Any], *, count: bool) -> Counts | None:
-        """Write the heartbeat's notes and, if asked, count what waits. Raises StoreBlocked while the file cannot be written."""
-        texts = [(name, orjson.dumps(value).decode()) for name, value in notes.items()]
+    async def put_notes(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Write small facts, all or none, as they are when it is their turn among all other work."""
+        await self.submit(partial(_put_notes, facts=facts))
+
+    async def beat(self, notes: Callable[[], Mapping[str, Any]], *, count: bool) -> Counts | None:
+        """Write the heartbeat's notes, as they are when it is their turn among all other work, and, if asked, count what waits.
+
+        Raises StoreBlocked while the file cannot be written.
+        """
 
         async def work(tx: Transaction) -> Counts | None:
-            await tx.run_many("put_note", texts)
+            await _put_notes(tx, notes)
             if not count:
                 return None
             backlog = {row["object"]: row["entries"] for row in await tx.rows("backlog")}
             return Counts(backlog, await tx.value("count_blocked"), await tx.value("count_dead"))
 
         return await self.submit(work, waits=False)
+
+    async def shift_times(self, ms: int, note: str, value: Any, then: Callable[[], None] = lambda: None) -> None:
+        """The clock was set by so much: every time in the store moves with it, and the note tells up to where.
+
+        `then` is called in between all other work, also where the caller is cancelled meanwhile; again, where a commit had to be
+        tried again.
+        """
+
+        async def work(tx: Transaction) -> None:
+            await times.shift(tx, ms, note, value)
+            then()
+
+        await self.submit(work)
+        self.wake()
+
+    async def bring_near(self, latest_ms: int, due_ms: int) -> int:
+        """Whatever is due later than any wait could tell becomes due at `due_ms`; returns how many entries and score rows."""
+        moved = await self.submit(lambda tx: times.bring_near(tx, latest_ms, due_ms))
+        if moved:
+            self.wake()
+        return moved
 
     async def holds(self) -> holds.Holds:
         """What makes a flow stand still until a person ends it."""
@@ -427,3 +454,7 @@ class Store:
     async def prune_history(self, looked_to: int, now_ms: int) -> int:
         """One small step of keeping the records' stories short; what it returns begins the next. StoreBlocked: not now."""
         return await self.submit(lambda tx: history.prune(tx, looked_to, now_ms), waits=False)
+
+
+async def _put_notes(tx: Transaction, facts: Callable[[], Mapping[str, Any]]) -> None:
+    await tx.run_many("put_note", [(name, orjson.dumps(value).decode()) for name, value in facts().items()])

@@ -31,12 +31,17 @@ class Ledger(Protocol):
         """How many were made by all."""
         ...
 
+    def rename(self, name: str, day: str, to: str) -> None:
+        """What was counted for this day, or a later one, counts for another from now on; what is older is over."""
+        ...
+
 
 @dataclass(slots=True)
 class DailyBudget:
     """Calls used today against a limit. `used` and `day` are restored from, and written to, the store by the daemon.
 
-    With a `ledger`, `used` is what all processes used together when it was last looked at.
+    With a `ledger`, `used` is what all processes used together when it was last looked at. Only a later day begins anew: a clock
+    that is set back over midnight must not give the same day's calls twice.
     """
 
     name: str
@@ -76,13 +81,19 @@ class DailyBudget:
         return max(self.limit - self.count(), 0)
 
     def restore(self, day: str, used: int) -> None:
-        """Take over what an earlier run had used, where it was today."""
+        """Take over what an earlier run had used, unless another day has begun since."""
         self._turn_day()
-        if day == self.day:
+        if day >= self.day:
             self.used = max(self.used, used)
+
+    def carry_over(self, then: float, now: float) -> None:
+        """The clock was set from then to now: whatever day it shows, nobody knows of another allowance."""
+        before, self.day = day_in(self.zone, then)[0], day_in(self.zone, now)[0]
+        if self.ledger is not None:
+            self.ledger.rename(self.name, before, self.day)
 
     def _turn_day(self) -> float:
         day, resets_in_seconds = day_in(self.zone, self.now())
-        if day != self.day:
+        if day > self.day:
             self.day, self.used = day, 0
         return resets_in_seconds

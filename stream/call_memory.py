@@ -4,7 +4,8 @@
              ├─▶ one file ──────────────────────┤
     audit ───┘       (a lock for a moment)      └─ how many today, for each budget
 
-A killed process's calls count on: what was noted survives SIGKILL (the kernel keeps the page). After a power failure it may be
+The times are seconds since the machine booted, so setting its clock forgets none of them; after a reboot they mean nothing. A
+killed process's calls count on: what was noted survives SIGKILL (the kernel keeps the page). After a power failure it may be
 lost; by then the 20 seconds are over, and the store's own note of the day's calls is a few seconds old at most. The file is not
 mapped into memory: the kernel kills a process that writes to a mapped file on a full or a read-only disk. Where it cannot be
 written, the process goes on counting for itself.
@@ -18,16 +19,18 @@ import fcntl
 import os
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from stream.clock import SystemClock
 
 SLOTS_MOST = 4096
 MARK = b"MSICALL2"
 HEAD = struct.Struct("<8sqq")  # mark, slots, the next slot
 TALLY = struct.Struct("<24s16sq")  # a budget's name, its day, calls used
 TALLIES = 4
-SLOT = struct.Struct("<dq")  # when (seconds since the epoch), whose
+SLOT = struct.Struct("<dq")  # when (seconds since the boot), whose (0: nobody's)
 TALLIES_AT = HEAD.size
 SLOTS_AT = TALLIES_AT + TALLIES * TALLY.size
 LOCK_TRIES = 1000
@@ -35,18 +38,19 @@ LOCK_TRIES = 1000
 
 @dataclass(slots=True)
 class CallMemory:
-    """The file as one process sees it; `own` tells its calls from those of others."""
+    """The file as one process sees it; `own` tells its calls from those of others. `uptime`: seconds since the boot."""
 
     descriptor: int
     slots: int
     own: int
+    uptime: Callable[[], float]
     alone: bytearray | None = None
     """What the file would hold, where it cannot be written."""
 
     @classmethod
-    def open(cls, path: Path, slots: int) -> CallMemory:
+    def open(cls, path: Path, slots: int, uptime: Callable[[], float] | None = None) -> CallMemory:
         """Open the file, or make it (mode 0600); one with too few slots is replaced, and not touched: others may use it yet."""
-        slots = max(1, min(slots, SLOTS_MOST))
+        slots, uptime = max(1, min(slots, SLOTS_MOST)), uptime or _uptime
         descriptor = -1
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -54,11 +58,13 @@ class CallMemory:
                 os.close(descriptor)
                 descriptor = _made_anew(path, slots)
         except OSError:
-            return cls(-1, slots, _token(), bytearray(HEAD.pack(MARK, slots, 0).ljust(_size_of(slots), b"\0")))
-        return cls(descriptor, _slots_of(descriptor), _token())
+            return cls(-1, slots, _token(), uptime, bytearray(HEAD.pack(MARK, slots, 0).ljust(_size_of(slots), b"\0")))
+        memory = cls(descriptor, _slots_of(descriptor), _token(), uptime)
+        memory.forget_other_boots()
+        return memory
 
     @classmethod
-    def beside(cls, path: Path) -> CallMemory | None:
+    def beside(cls, path: Path, uptime: Callable[[], float] | None = None) -> CallMemory | None:
         """The daemon's file as it is; None where there is none yet, or none that can be used: there is nobody to count with."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -68,7 +74,7 @@ class CallMemory:
         if not slots:
             os.close(descriptor)
             return None
-        return cls(descriptor, slots, _token())
+        return cls(descriptor, slots, _token(), uptime or _uptime)
 
     def _read(self, at: int, size: int) -> bytes:
         if self.alone is not None:
@@ -86,17 +92,26 @@ class CallMemory:
 
     # ── the last seconds
 
-    def note(self, now: float) -> None:
-        """A call of ours begins now (seconds since the epoch)."""
+    def forget_other_boots(self) -> None:
+        """Forget calls that an earlier boot made: once this one is as old, they would seem to be of these seconds."""
+        now = self.uptime()
+        with self.turn():
+            for at in range(SLOTS_AT, _size_of(self.slots), SLOT.size):
+                if SLOT.unpack(self._read(at, SLOT.size))[0] > now:
+                    self._write(at, SLOT.pack(0.0, 0))
+
+    def note(self) -> None:
+        """A call of ours begins now."""
         with self.turn():
             mark, slots, place = HEAD.unpack(self._read(0, HEAD.size))
-            self._write(SLOTS_AT + (place % self.slots) * SLOT.size, SLOT.pack(now, self.own))
+            self._write(SLOTS_AT + (place % self.slots) * SLOT.size, SLOT.pack(self.uptime(), self.own))
             self._write(0, HEAD.pack(mark, slots, place + 1))
 
-    def ages(self, now: float, span_seconds: float) -> list[float]:
+    def ages(self, span_seconds: float) -> list[float]:
         """How long ago each call of others in the last `span_seconds` began, the oldest first."""
-        held = SLOT.iter_unpack(self._read(SLOTS_AT, self.slots * SLOT.size))
-        return sorted((now - at for at, whose in held if whose != self.own and 0 <= now - at < span_seconds), reverse=True)
+        now, held = self.uptime(), SLOT.iter_unpack(self._read(SLOTS_AT, self.slots * SLOT.size))
+        others = (now - at for at, whose in held if whose not in {0, self.own})
+        return sorted((age for age in others if 0 <= age < span_seconds), reverse=True)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -120,13 +135,23 @@ class CallMemory:
             used = max(self.used(name, day), known)
             if used + calls > limit:
                 return None
-            self._write(self._tally_at(name), TALLY.pack(name.encode(), day.encode(), used + calls))
+            self._write(self._tally_at(name), TALLY.pack(name.encode(), max(day, self._tally(name)[0]).encode(), used + calls))
             return used + calls
 
     def used(self, name: str, day: str) -> int:
         """How many calls of this day all have made together."""
-        _, held_day, used = TALLY.unpack(self._read(self._tally_at(name), TALLY.size))
-        return int(used) if held_day.rstrip(b"\0").decode() == day else 0
+        held_day, used = self._tally(name)
+        return used if held_day >= day else 0
+
+    def rename(self, name: str, day: str, to: str) -> None:
+        """What was counted for this day, or a later one, counts for another from now on; what is older is over."""
+        with self.turn():
+            held_day, used = self._tally(name)
+            self._write(self._tally_at(name), TALLY.pack(name.encode(), to.encode(), used if held_day >= day else 0))
+
+    def _tally(self, name: str) -> tuple[str, int]:
+        _, day, used = TALLY.unpack(self._read(self._tally_at(name), TALLY.size))
+        return day.rstrip(b"\0").decode(), used
 
     def _tally_at(self, name: str) -> int:
         """Where a budget is counted: its own place, or the first that is free."""
@@ -146,6 +171,10 @@ class CallMemory:
 
 def _size_of(slots: int) -> int:
     return SLOTS_AT + slots * SLOT.size
+
+
+def _uptime() -> float:
+    return SystemClock().uptime()[1]
 
 
 def _token() -> int:

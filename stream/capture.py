@@ -28,7 +28,7 @@ from stream.errors import ReplayRefused, StreamError
 from stream.mapping import SourceFields
 from stream.model import ChangeEvent, DecodeError, decode
 from stream.retry import Backoff
-from stream.salesforce.server_clock import ServerClock
+from stream.server_clock import ServerClock
 from stream.source import ALL_RETAINED, NEW_EVENTS, ChangeSource, Message, Subscription
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class Capture:
-    """The loop. `heard_at` (wall clock) is when Salesforce last proved that nothing is waiting.
+    """The loop.
 
     `first_from` is where a channel begins that was never read: everything retained, or, where a first load follows, new events.
     """
@@ -71,8 +71,8 @@ class Capture:
     error: str = ""
     events: int = 0
     echoes: int = 0
-    heard_at: float | None = None
     by_object: Counter[ObjectName] = field(default_factory=Counter)
+    _heard: float | None = None
     _subscription: Subscription | None = None
     _taking: bool = False
     _since_s: dict[ObjectName, float] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Capture:
     async def _attempt(self, replay_from: int) -> None:
         async with self.source.subscribe(replay_from) as subscription:
             self._subscription, self.state, self.error = subscription, "connected", ""
-            self.note_heard()
+            self._note_heard()
             try:
                 await self._go_on(replay_from, self.server_clock.at(subscription.heard_at))
                 while True:
@@ -112,7 +112,7 @@ class Capture:
                     await self._take(messages, subscription.pending > 0)
                     self._taking = False
             finally:
-                self.note_heard()
+                self._note_heard()
                 self._subscription, self._taking, self._since_s = None, False, {}
 
     async def _go_on(self, replay_from: int, now_s: float) -> None:
@@ -152,10 +152,21 @@ class Capture:
             await self.store.stream_on(stream, waits=False)
             self._note_proven(stream)
 
-    def note_heard(self) -> None:
-        """Turn the subscription's monotonic moment into one of the wall clock, which outlives this process."""
+    @property
+    def heard_at(self) -> float | None:
+        """When Salesforce last proved that nothing is waiting, in seconds since the epoch, which outlive this process."""
+        heard = self.heard
+        return self.clock.now() - (self.clock.monotonic() - heard) if heard is not None else None
+
+    @property
+    def heard(self) -> float | None:
+        """The same, monotonic."""
+        self._note_heard()
+        return self._heard
+
+    def _note_heard(self) -> None:
         if self._subscription is not None:
-            self.heard_at = self.clock.now() - (self.clock.monotonic() - self._subscription.heard_at)
+            self._heard = self._subscription.heard_at
 
     @property
     def pending(self) -> int:

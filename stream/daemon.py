@@ -28,7 +28,8 @@ from stream.call_memory import CallMemory
 from stream.capture import Capture
 from stream.catalog import Catalog
 from stream.changes import Echo
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, MachineClock, SteadyClock, SystemClock
+from stream.clock_watch import ClockWatch, Daily
 from stream.config_model import Settings
 from stream.deliver import Deliver
 from stream.dispatch import Dispatch
@@ -57,6 +58,7 @@ from stream.salesforce.sign_in import SignIn
 from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
 from stream.scores import Scores
+from stream.server_clock import ServerClock
 from stream.settle import Waits
 from stream.source import ALL_RETAINED, NEW_EVENTS
 from stream.standstill import Standstill
@@ -109,6 +111,7 @@ def edges(
     salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now, ledger=memory)
     marketo_limit = settings.marketo.daily_calls - settings.marketo.reserve_calls
     marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL, ledger=memory)
+    server_clock = ServerClock(clock)
     sign_in = SignIn(
         login_url=settings.salesforce.login_url,
         flow=settings.salesforce.flow,
@@ -120,6 +123,7 @@ def edges(
         username=settings.salesforce.username,
         password=settings.salesforce.reveal("password"),
         refresh_token=settings.salesforce.reveal("refresh_token"),
+        server_clock=server_clock,
     )
     salesforce = SalesforceClient(
         sign_in,
@@ -129,6 +133,7 @@ def edges(
         budget=salesforce_budget,
         clock=clock,
         total_seconds=patience.salesforce_seconds,
+        server_clock=server_clock,
     )
     marketo = MarketoClient(
         settings.marketo.base_url,
@@ -173,14 +178,15 @@ class Daemon:
         settings: Settings,
         store: Store,
         session: aiohttp.ClientSession,
-        clock: Clock | None = None,
+        clock: MachineClock | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
-        self.clock = clock or SystemClock()
+        self.clock = SteadyClock(clock or SystemClock())
         self.patience = patience
         self.settings = settings
         self.store = store
-        memory = CallMemory.open(calls_path(settings), settings.marketo.calls_per_20s)
+        uptime = self.clock.uptime
+        memory = CallMemory.open(calls_path(settings), settings.marketo.calls_per_20s, lambda: uptime()[1])
         self.edges = edges(settings, session, self.clock, patience, memory)
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
@@ -254,6 +260,9 @@ class Daemon:
             exclusion=self.exclusion,
             suspicion=self.suspicion,
         )
+        budgets = {"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes}
+        daily: list[Daily] = [*budgets.values(), self.dispatch.people_calls.new_people]
+        self.clock_watch = ClockWatch(self.store, self.clock, daily, settings.deliver.settle_seconds)
         self.heartbeat = Heartbeat(
             store=self.store,
             clock=clock,
@@ -264,7 +273,7 @@ class Daemon:
             load=self.load,
             scores=self.scores,
             holds=self.holds,
-            budgets={"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes},
+            budgets=budgets,
         )
 
     def _deliver(self) -> Deliver:
@@ -304,6 +313,7 @@ class Daemon:
             batch_size=settings.batch_size,
             linger_seconds=settings.linger_seconds,
             load_mappings=self._mappings,
+            salesforce_now=edge.salesforce.server_clock.fine,
         )
 
     async def _mappings(self) -> Mapping[ObjectName, ObjectMapping]:
@@ -344,7 +354,9 @@ class Daemon:
     async def _restore_new_people(self) -> None:
         """People who were created by an earlier run today count; where there is room (a raised limit, say), nobody waits."""
         new_people, now = self.dispatch.people_calls.new_people, self.clock.now()
-        new_people.restore(await self.store.note(NEW_PEOPLE), now)
+        note = await self.store.note(NEW_PEOPLE)
+        if note is not None:
+            new_people.restore({**note, "day": self.clock_watch.day_now(CENTRAL, note["day"])}, now)
         await self.store.release_people(self._now_ms(), new_people.left(now))
 
     def stop(self) -> None:
@@ -374,6 +386,7 @@ class Daemon:
             watch = group.create_task(self._watch_committer(), name="watch committer")
             beat = group.create_task(self.heartbeat.run(), name="heartbeat")
             looks = group.create_task(self.holds.run(), name="holds")
+            clock = group.create_task(self.clock_watch.run(), name="watch clock")
             delivery = group.create_task(self.deliver.run(), name="deliver")
             tasks = [group.create_task(run(), name=run.__qualname__) for run in inputs]
             self.ready.set()
@@ -382,7 +395,7 @@ class Daemon:
             for task in tasks:
                 task.cancel()
             await self._drain(delivery)
-            for task in (beat, looks, watch):
+            for task in (beat, looks, clock, watch):
                 task.cancel()
         self.store.hurry()
         try:
@@ -394,8 +407,9 @@ class Daemon:
 
     async def _take_up(self) -> int:
         """Go on from what an earlier run left; returns how many entries it had in flight."""
+        await self.clock_watch.begin()
         recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
-        await self.heartbeat.restore_budgets()
+        await self.heartbeat.restore_budgets(self.clock_watch.day_now)
         await self._restore_new_people()
         await self.holds.look()
         return recovered

@@ -60,12 +60,12 @@ class Freshness:
 
     lags: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=50_000))
 
-    def add(self, commits_ms: Sequence[int], now: float) -> None:
-        """Some changes were accepted just now."""
-        self.lags.extend((now, max(now - commit_ms / 1000, 0.0)) for commit_ms in commits_ms)
+    def add(self, commits_ms: Sequence[int], now: float, monotonic: float) -> None:
+        """Some changes were accepted just now (`now` by the clock that stamped the commits)."""
+        self.lags.extend((monotonic, max(now - commit_ms / 1000, 0.0)) for commit_ms in commits_ms)
 
     def percentiles(self, now: float) -> dict[str, float | None]:
-        """p50 and p99 in seconds; None where nothing was delivered lately."""
+        """p50 and p99 in seconds; None where nothing was delivered lately. `now` is monotonic."""
         while self.lags and self.lags[0][0] < now - FRESHNESS_SECONDS:
             self.lags.popleft()
         ordered = sorted(lag for _, lag in self.lags)
@@ -85,6 +85,7 @@ class Deliver:
     batch_size: int
     linger_seconds: float
     load_mappings: Callable[[], Awaitable[Mapping[ObjectName, ObjectMapping]]]
+    salesforce_now: Callable[[], float]
     pause: Pause = field(default_factory=Pause)
     freshness: Freshness = field(default_factory=Freshness)
     accepted: int = 0
@@ -146,7 +147,7 @@ class Deliver:
         started = self.clock.monotonic()
         settled = await self.dispatch.deliver(obj, claimed, self._mappings[obj])
         self.accepted += settled.accepted
-        self.freshness.add(settled.commits_ms, self.clock.now())
+        self.freshness.add(settled.commits_ms, self.salesforce_now(), self.clock.monotonic())
         for dead in settled.dead:
             log.error("dead_letter", object=dead.key[0], id=dead.key[1], code=dead.code, cause=dead.cause, cure=dead.cure)
         if settled.accepted:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -19,7 +21,8 @@ from store.holds import FLOWS
 from store.store import Store
 from stream.budget import DailyBudget
 from stream.capture import Capture
-from stream.clock import Clock
+from stream.clock import SteadyClock
+from stream.clock_watch import NOTE, clock_note
 from stream.deliver import Deliver
 from stream.holds import Holds
 from stream.load import Load
@@ -79,7 +82,7 @@ class Heartbeat:
     """Writes the daemon's state into the store, and a line into the log every minute."""
 
     store: Store
-    clock: Clock
+    clock: SteadyClock
     capture: Capture
     deliver: Deliver
     reading: Reading
@@ -91,15 +94,15 @@ class Heartbeat:
     _line_at: float = float("-inf")
     _loss: LossWarning = field(default_factory=LossWarning)
     _looked_to: int = -1
-    _sure_at: float | None = None
+    _sure: float | None = None
     _last_hour: dict[str, LastHour] = field(default_factory=dict)
 
-    async def restore_budgets(self) -> None:
-        """Calls that an earlier run made today count today."""
+    async def restore_budgets(self, day_now: Callable[[ZoneInfo | None, str], str]) -> None:
+        """Calls that an earlier run made today count today; `day_now` calls its days as they are called now."""
         held = await self.store.note("budgets") or {}
         for name, budget in self.budgets.items():
             if name in held:
-                budget.restore(held[name]["day"], held[name]["used"])
+                budget.restore(day_now(budget.zone, held[name]["day"]), held[name]["used"])
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -115,30 +118,32 @@ class Heartbeat:
         line = stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS
         if line:
             self._line_at = self.clock.monotonic()
-        state: dict[str, Any] = {}
         stored: dict[str, Any] = {}
         try:
             await self.capture.prove()
-            state = self.state(stopped=stopped)
-            counts = await self.store.beat({"heartbeat": state, "budgets": self._budgets()}, count=line)
-            self._sure_at = state["stream"]["heard_at"]
+            heard = self.capture.heard
+            counts = await self.store.beat(partial(self._notes, stopped=stopped), count=line)
+            self._sure = heard
             self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
             stored = asdict(counts) if counts is not None else {}
         except StoreBlocked as error:
             if stopped:
                 raise
-            state, stored = state or self.state(stopped=False), {"store": error.message}
-        self._loss.look(hours_to_loss(self._sure_at, state["at"]))
+            stored = {"store": error.message}
+        self._loss.look(self._hours_to_loss())
         if line:
-            self._line(state, stored)
+            self._line(self.state(stopped=stopped), stored)
 
-    def _budgets(self) -> dict[str, Any]:
-        return {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
+    def _notes(self, *, stopped: bool) -> dict[str, Any]:
+        budgets = {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
+        return {"heartbeat": self.state(stopped=stopped), "budgets": budgets, NOTE: clock_note(self.clock)}
+
+    def _hours_to_loss(self) -> float | None:
+        return hours_to_loss(self._sure, self.clock.monotonic())
 
     def state(self, *, stopped: bool) -> dict[str, Any]:
         """Everything that only the running daemon knows."""
         now = self.clock.now()
-        self.capture.note_heard()
         pause = self.deliver.pause
         return {
             "at": now,
@@ -155,7 +160,7 @@ class Heartbeat:
                 "load": self.load.error,
                 "scores": self.scores.error,
             },
-            "freshness": self.deliver.freshness.percentiles(now),
+            "freshness": self.deliver.freshness.percentiles(self.clock.monotonic()),
             "accepted": self.deliver.accepted,
             "calls": {name: self._calls(name, budget) for name, budget in self.budgets.items()},
             "swept_until": self.scores.swept_until,
@@ -177,7 +182,7 @@ class Heartbeat:
             freshness_p99_seconds=_rounded(state["freshness"]["p99"]),
             pending=state["pending"],
             calls={name: calls["used"] for name, calls in state["calls"].items()},
-            hours_to_loss=hours_to_loss(self._sure_at, state["at"]),
+            hours_to_loss=self._hours_to_loss(),
             memory_mb=_memory_mb(),
             **stored,
         )
@@ -187,7 +192,7 @@ def hours_to_loss(heard_at: float | None, now: float) -> float | None:
     """How many hours are left until Salesforce forgets something that was not read; None before the first connect."""
     if heard_at is None:
         return None
-    return round(max(RETENTION_SECONDS - (now - heard_at), 0.0) / 3600, 2)
+    return round(max(RETENTION_SECONDS - max(now - heard_at, 0.0), 0.0) / 3600, 2)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -24,8 +24,8 @@ from stream.progress import Progress
 from stream.retry import Backoff
 from stream.rows import NEVER_DELETED, Page, Rows, where
 from stream.salesforce.bulk import BulkQuery
-from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.soql import select
+from stream.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 

@@ -68,8 +68,13 @@ class NewPeople:
     def restore(self, note: Mapping[str, Any] | None, now: float) -> None:
         """Take over what an earlier run has counted today."""
         self._turn_day(now)
-        if note is not None and note["day"] == self.day:
+        if note is not None and note["day"] >= self.day:
             self.used, self.doubtful = note["used"], set(note["doubtful"])
+
+    def carry_over(self, then: float, now: float) -> None:
+        """The clock was set from then to now: whatever day it shows, that makes no room."""
+        self._turn_day(then)
+        self.day, self._changed = day_in(CENTRAL, now)[0], True
 
     def news(self) -> dict[str, Any]:
         """The note to be stored, by its name; empty where nothing has changed."""
@@ -80,7 +85,7 @@ class NewPeople:
 
     def _turn_day(self, now: float) -> None:
         day, _ = day_in(CENTRAL, now)
-        if day != self.day:
+        if day > self.day:  # a clock that is set back over midnight makes no room
             self.day, self.used = day, 0
             self.doubtful.clear()
 

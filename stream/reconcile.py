@@ -20,7 +20,7 @@ from stream.config_model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
 from stream.retry import Backoff
 from stream.rows import Page, Rows
-from stream.salesforce.server_clock import ServerClock
+from stream.server_clock import ServerClock
 
 log = structlog.get_logger(__name__)
 

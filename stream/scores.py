@@ -169,11 +169,13 @@ class Scores:
         """Everybody to whom something happened since the last look.
 
         Activities can appear late, so each look begins a little before the last one did; what was seen then is known by its guid.
+        The moments are Marketo's own: by a clock that runs ahead, everything would have happened before the last look.
         A look that was cut short, by a failure or because the flow was paused, goes on at its own token.
         """
         await self._resolve_types()
-        began = self.clock.now()
+        began = self.marketo.server_clock.now()
         held = await self.store.note("activities") or {"since": began}
+        held["since"] = min(held["since"], began)
         token = held.get("token") or await self.marketo.paging_token(_moment(held["since"] - OVERLAP_SECONDS))
         while True:
             page = await self._page(token, held["since"])

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Final, cast
 
 from aiohttp import web
@@ -85,6 +86,7 @@ class SimulatedMarketo:
         middlewares = [self._census(), cast("Middleware", self.faults.middleware)]
         app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
         app.router.add_route("*", "/{path:.*}", self._answer)
+        app.on_response_prepare.append(self._date)
         runner = web.AppRunner(app, access_log=None, max_line_size=1 << 20, max_field_size=1 << 16, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, self.host, self.port if port is None else port, reuse_address=True).start()
@@ -136,6 +138,10 @@ class SimulatedMarketo:
         if not request.path.startswith("/rest/"):
             return web.Response(status=404, text="Not Found")
         return await self._api.answer(request, request[NUMBER], request[TICKET])
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Every answer tells the instance's own time."""
+        response.headers["Date"] = formatdate(self.instance.now(), usegmt=True)
 
     async def _pause(self, path: str) -> None:
         seconds = self.latency_seconds(path) if callable(self.latency_seconds) else self.latency_seconds

@@ -22,6 +22,7 @@ from stream.marketo.answers import Describe, Page, RecordResult, activity_of, al
 from stream.marketo.identity import Identity, Token
 from stream.marketo.limits import Gate
 from stream.marketo.wire import Answer, AnswerRefused, Request, dumps, read_answer, translated
+from stream.server_clock import ServerClock
 
 MarketoObject = Literal["salespersons", "companies", "leads", "opportunities", "opportunities/roles"]
 SyncAction = Literal["createOrUpdate", "updateOnly", "createOnly", "createDuplicate"]
@@ -82,6 +83,7 @@ class MarketoClient:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._session = session
+        self.server_clock = ServerClock(clock)
         self._gate = gate
         self._budget = budget
         self._timeouts = timeouts or Timeouts()
@@ -219,6 +221,7 @@ class MarketoClient:
         async with self._gate.call():
             try:
                 async with translated(request.endpoint), self._request(request, token) as response:
+                    self.server_clock.note(response.headers.get("Date"))
                     return await read_answer(request.endpoint, response)
             except AnswerRefused as error:
                 self._gate.refused(error.code)

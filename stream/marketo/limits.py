@@ -73,11 +73,11 @@ class CallLimits:
 class Memory(Protocol):
     """Knows of the calls of other processes: of this program's earlier runs, and of commands beside it."""
 
-    def note(self, now: float) -> None:
-        """A call begins now, in seconds since the epoch."""
+    def note(self) -> None:
+        """A call begins now."""
         ...
 
-    def ages(self, now: float, span_seconds: float) -> list[float]:
+    def ages(self, span_seconds: float) -> list[float]:
         """How long ago each call of others in the last seconds began, the oldest first."""
         ...
 
@@ -124,13 +124,13 @@ class Gate:
             wait = self._limits.wait_seconds(self._clock.monotonic(), self._ended_by_others(self._memory))
             if wait <= 0:
                 self._limits.start()
-                self._memory.note(self._clock.now())
+                self._memory.note()
             return wait
 
     def _ended_by_others(self, memory: Memory) -> list[float]:
         """When the calls of others ended: each was answered a second after it began, as far as anybody can tell."""
         now = self._clock.monotonic()
-        ages = memory.ages(self._clock.now(), WINDOW_SECONDS + 1.0 + MARGIN_SECONDS)
+        ages = memory.ages(WINDOW_SECONDS + 1.0 + MARGIN_SECONDS)
         return [now - max(age - 1.0, 0.0) for age in ages]
 
     async def _wait(self, seconds: float) -> None:

@@ -34,8 +34,8 @@ from stream.errors import SalesforceError, StreamError, Unreachable
 from stream.salesforce.bounded import is_address
 from stream.salesforce.cometd_refusals import refusal
 from stream.salesforce.cometd_wire import JsonObject, post, within
-from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.sign_in import Token
+from stream.server_clock import ServerClock
 
 CONNECT_SECONDS = 15.0
 QUICK_SECONDS = 1.0

@@ -14,7 +14,7 @@ from stream.clock import Clock
 from stream.errors import SalesforceError, StreamError, Unreachable
 from stream.salesforce.bounded import read_bounded, translated
 from stream.salesforce.cometd_refusals import TokenRefused
-from stream.salesforce.server_clock import ServerClock
+from stream.server_clock import ServerClock
 
 T = TypeVar("T")
 JsonObject = dict[str, Any]

@@ -38,8 +38,8 @@ from stream.salesforce.rest_answers import (
     refusal,
     results_of,
 )
-from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.soql import MOST_URI_BYTES, check_id, check_name, select_count, uri_bytes
+from stream.server_clock import ServerClock
 
 __all__ = ["CallRefused", "FieldDescribe", "Limit", "ObjectDescribe", "RowResult", "SalesforceClient", "SignIn", "Token"]
 

@@ -12,7 +12,6 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -22,6 +21,7 @@ import orjson
 from stream.clock import Clock
 from stream.errors import AuthRefused, ConfigError, StreamError, Unreachable
 from stream.salesforce.bounded import is_safe_url, read_bounded, translated
+from stream.server_clock import ServerClock
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path, not a secret
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -64,6 +64,7 @@ class SignIn:
         password: str = "",
         refresh_token: str = "",
         timeout_seconds: float = 30.0,
+        server_clock: ServerClock | None = None,
     ) -> None:
         self._login_url = login_url.rstrip("/")
         self._flow = flow
@@ -77,6 +78,7 @@ class SignIn:
         }
         self._session = session
         self._clock = clock
+        self._server_clock = server_clock or ServerClock(clock)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._token: Token | None = None
         self._renewal = asyncio.Lock()
@@ -117,6 +119,7 @@ class SignIn:
         async with translated(WHAT, always_unsent=True):
             request = self._session.post(url, data=self._form(), timeout=self._timeout, allow_redirects=False)
             async with request as response:
+                self._server_clock.note(response.headers.get("Date"))
                 try:
                     text = await read_bounded(response, MOST_ANSWER_BYTES, what=WHAT)
                 except Unreachable as error:
@@ -131,11 +134,12 @@ class SignIn:
         return {"grant_type": self._flow, **given}
 
     def _assertion(self) -> str:
+        """The signed claims, dated by Salesforce's own clock once it has been heard: ours may have been set wrong."""
         claims = {
             "iss": self._given["client_id"],
             "sub": self._given["username"],
             "aud": self._login_url,
-            "exp": int(self._clock.now()) + ASSERTION_SECONDS,
+            "exp": int(self._server_clock.now()) + ASSERTION_SECONDS,
         }
         return jwt.encode(claims, self._given["private_key"], algorithm="RS256")
 
@@ -160,7 +164,7 @@ class SignIn:
         told = f"HTTP {response.status}, {error or 'no error named'}: {description or 'no description'}"
         if error in PASSING or "rate exceeded" in description.lower():
             return Unreachable(f"{WHAT}: {told}", sent=False)
-        return AuthRefused(f"Salesforce refused the sign-in ({told})", hint=self._hint(response))
+        return AuthRefused(f"Salesforce refused the sign-in ({told})", hint=self._hint())
 
     def _legible(self, text: Any) -> str:
         """Salesforce's words, short, on one line and free of anything secret."""
@@ -170,18 +174,12 @@ class SignIn:
             words = words.replace(secret, "…")
         return _TOKEN_LIKE.sub("…", words)[:200]
 
-    def _hint(self, response: aiohttp.ClientResponse) -> str:
-        skew = self._skew_seconds(response.headers.get("Date", ""))
+    def _hint(self) -> str:
+        skew = self._clock.now() - self._server_clock.now()
         if self._flow == "jwt" and abs(skew) > SKEW_SECONDS_MAX:
             way = "ahead of" if skew > 0 else "behind"
             return f"this machine's clock is {abs(skew):.0f} s {way} Salesforce's: set it right"
         return "compare salesforce.flow, client_id and its secrets with the connected app, and the user's permission to use it"
-
-    def _skew_seconds(self, date: str) -> float:
-        try:
-            return self._clock.now() - parsedate_to_datetime(date).timestamp()
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
 
     def _check(self) -> None:
         if self._flow not in NEEDED:

@@ -19,8 +19,8 @@ from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
 from stream.salesforce.cometd_fences import FencedClient, Limits
 from stream.salesforce.cometd_refusals import TokenRefused
-from stream.salesforce.server_clock import ServerClock
 from stream.salesforce.sign_in import Token
+from stream.server_clock import ServerClock
 from stream.source import Message
 
 log = structlog.get_logger()

@@ -274,9 +274,13 @@ async def test_a_jwt_refused_under_a_wrong_clock_says_so(
     clock = FakeClock()
     date = format_datetime(datetime.fromtimestamp(clock.now() - ahead, UTC), usegmt=True)
     endpoint.refuse(400, "invalid_grant", "expired authorization code", Date=date)
+    sign_in = sign_in_at(flow="jwt", clock=clock)
     with pytest.raises(AuthRefused) as caught:
-        await sign_in_at(flow="jwt", clock=clock).token()
+        await sign_in.token()
     assert words in caught.value.hint
+    assert (await sign_in.token()).access_token == "token-2"
+    claims = jwt.decode(endpoint.forms[-1]["assertion"], options={"verify_signature": False})
+    assert claims["exp"] == int(clock.now() - ahead) + 120
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,10 @@ FAST: Mapping[str, Any] = {
 class Hurry(SystemClock):
     """A clock that all of a world shares and that runs faster than the machine's: a wait of 20 seconds takes two."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, starts_at: float | None = None) -> None:
         self.speed = speed
-        self._wall, self._began = super().now(), super().monotonic()
+        self.starts_at = super().now() if starts_at is None else starts_at
+        self._wall, self._began = self.starts_at, super().monotonic()
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -57,7 +58,7 @@ class Hurry(SystemClock):
         return (super().monotonic() - self._began) * self.speed
 
     def jump(self, seconds: float) -> None:
-        """The wall clock is set; nobody's waiting is shortened by that."""
+        """Time passes while the machine sleeps; nobody's waiting is shortened by that."""
         self._wall += seconds
 
     async def sleep(self, seconds: float) -> None:
@@ -65,9 +66,34 @@ class Hurry(SystemClock):
         await super().sleep(seconds / self.speed)
 
 
+class SetClock(SystemClock):
+    """A machine's clock as somebody sets it: as fast as the world's, and ahead of it by `ahead_seconds`."""
+
+    def __init__(self, world: Hurry) -> None:
+        self._world = world
+        self.ahead_seconds = 0.0
+        self.boots = 1
+
+    def now(self) -> float:
+        """What it shows."""
+        return self._world.now() + self.ahead_seconds
+
+    def monotonic(self) -> float:
+        """The world's seconds, which nobody can set."""
+        return self._world.monotonic()
+
+    def uptime(self) -> tuple[str, float]:
+        """The boot's number, and the world's seconds since the world began."""
+        return f"boot {self.boots}", self._world.now() - self._world.starts_at
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep so many of the world's seconds."""
+        await self._world.sleep(seconds)
+
+
 @dataclass(slots=True)
 class World:
-    """Salesforce, Marketo, and where the daemon's files are."""
+    """Salesforce, Marketo, and where the daemon's files are. `clock` is the services' own time, `machine` the daemon's clock."""
 
     salesforce: SimulatedSalesforce
     marketo: SimulatedMarketo
@@ -79,6 +105,11 @@ class World:
     _task: asyncio.Task[None] | None = None
     _session: aiohttp.ClientSession | None = None
     store: Store | None = None
+    machine: SetClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The daemon's machine is set right at first."""
+        self.machine = SetClock(self.clock)
 
     @property
     def org(self) -> Any:
@@ -127,7 +158,7 @@ class World:
         settings = load(self.write_config(), {}).settings
         self.store = await Store.open(settings.store.path)
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self.daemon = Daemon(settings, self.store, self._session, self.clock, patience)
+        self.daemon = Daemon(settings, self.store, self._session, self.machine, patience)
         self._task = asyncio.create_task(self.daemon.run())
 
     async def stop(self) -> None:
@@ -237,13 +268,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, speed: float = SPEED, **overrides: Any) -> AsyncIterator[World]:
+async def world(folder: Path, *, speed: float = SPEED, starts_at: float | None = None, **overrides: Any) -> AsyncIterator[World]:
     """A fresh world; overrides are configuration values, `deliver__max_attempts=2` for deliver.max_attempts.
 
-    `speed` is how much faster its clock runs than the machine's.
+    `speed` is how much faster its clock runs than the machine's; `starts_at` is what it shows first, unless that is the time now.
     """
     dotted = {".".join(name.split("__")): value for name, value in overrides.items()}
-    clock = Hurry(speed)
+    clock = Hurry(speed, starts_at)
     marketo = SimulatedMarketo(instance=Instance(now=clock.now, sleep=clock.sleep))
     marketo.limits.calls_per_20s = 100_000
     async with SimulatedSalesforce(now=clock.now) as salesforce:

@@ -30,6 +30,9 @@ SCANS = {
     "story": "SCAN l",  # the lines found so far, at most fifty
     "shorten_stories": "SCAN l",  # likewise, of a few records
     "forget_old_lines": "SCAN history",  # the first thousand, in their order
+    "shift_entries": "SCAN entry",  # once, when somebody has set the clock
+    "shift_replays": "SCAN replay",  # likewise
+    "bring_entries_near": "SCAN entry",  # once at the start, and after such a time
 }
 """What else may be read from end to end, and how."""
 

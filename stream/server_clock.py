@@ -1,4 +1,4 @@
-"""Salesforce's time, learned from the `Date` of its answers: what is covered and what is asked for is told in it.
+"""A service's own time, learned from the `Date` of its answers: what is covered and what is asked for is told in it.
 
 This machine's clock may be wrong, or be set while the daemon runs; between two answers only the monotonic clock is believed.
 """
@@ -9,9 +9,11 @@ from email.utils import parsedate_to_datetime
 
 from stream.clock import Clock
 
+WRONG_SECONDS = 5.0  # a `Date` has whole seconds, and may have been on its way for some
+
 
 class ServerClock:
-    """Seconds since the epoch by Salesforce's clock; by this machine's until the first answer. A `Date` has whole seconds."""
+    """Seconds since the epoch by the service's clock; by this machine's until the first answer. A `Date` has whole seconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -25,10 +27,15 @@ class ServerClock:
             return
 
     def at(self, monotonic: float) -> float:
-        """Salesforce's time at a moment of the monotonic clock."""
+        """The service's time at a moment of the monotonic clock."""
         offset = self._offset if self._offset is not None else self._clock.now() - self._clock.monotonic()
         return monotonic + offset
 
     def now(self) -> float:
-        """Salesforce's time now."""
+        """The service's time now."""
         return self.at(self._clock.monotonic())
+
+    def fine(self) -> float:
+        """The time now, finer than whole seconds: by this machine's clock, unless that is seconds wrong."""
+        ours, theirs = self._clock.now(), self.now()
+        return theirs if abs(theirs - ours) > WRONG_SECONDS else ours
