@@ -70,10 +70,12 @@ def _is_late(record: Record, change: Change) -> bool:
 
 def _tell(lines: Lines, record: Record, change: Change, judged: Verdict, passed_over: str = "") -> None:
     """A line of what came, and why the record is read for it, or it was passed over, if so."""
-    asked = not (change.commit_ms or change.whole or change.kind == "delete")
+    what: history.What = "passed_over" if passed_over else "arrived"
+    if not (change.commit_ms or change.whole or passed_over):
+        what = "gone" if change.kind == "delete" else "asked"
     lines.add(
         record,
-        "passed_over" if passed_over else "asked" if asked else "arrived",
+        what,
         source=change.source,
         fields=history.WHOLE if change.whole else history.names(change.fields),
         txn=change.transaction,

@@ -331,6 +331,11 @@ WHERE (object, record_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)
 -- A score write that was given up is tried again: forget what stopped it.
 UPDATE score SET attempts = 0, stopped = '', due_ms = ?3 WHERE object = ?1 AND record_id = ?2;
 
+-- keys_after --
+-- The next records of an object, in the order of their ids, that are in one of some states (a JSON array).
+SELECT record_id FROM record
+WHERE object = ?1 AND record_id > ?2 AND state IN (SELECT value FROM json_each(?3)) ORDER BY record_id LIMIT ?4;
+
 -- last_line --
 -- The number of the newest line of any story, or null.
 SELECT max(seq) AS seq FROM history;

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from store import admin, coverage, history, holds, intake, outbox, scores, times, waits
+from store import admin, beside, coverage, history, holds, intake, outbox, scores, times, waits
 from store.database import Lock, open_database
 from store.errors import StoreBlocked
 from store.model import (
@@ -32,7 +32,7 @@ from store.model import (
     Stream,
     Unreadable,
 )
-from store.rows import keys_json, list_json, record_of
+from store.rows import keys_json
 from store.scores import Person, ScoreRow
 from store.writer import Transaction, Waiting, Work, Writer
 
@@ -310,11 +310,7 @@ class Store:
 
     async def sharers(self, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
         """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
-        rows = await self.submit(lambda tx: tx.rows("people_by_marketo_id", list_json(marketo_ids)))
-        found: dict[str, list[Record]] = {}
-        for record in map(record_of, rows):
-            found.setdefault(record.marketo_id or "", []).append(record)
-        return found
+        return await self.submit(lambda tx: beside.sharers(tx, marketo_ids))
 
     async def at_work(self, keys: Sequence[Key]) -> set[Key]:
         """Those of the records that have an entry which is open or in flight."""

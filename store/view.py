@@ -145,6 +145,13 @@ async def replays_in(tx: Transaction) -> list[Replay]:
     return [Replay(*row) for row in await tx.rows("all_replays")]
 
 
+async def budgets(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    """What the daemon wrote down last of the calls of the day: for each budget its `day` and `used`."""
+    async with reading(path) as tx:
+        found: Mapping[str, Mapping[str, Any]] = await _note(tx, "budgets") or {}
+        return found
+
+
 async def in_flight(path: Path) -> list[tuple[Record, int]]:
     """The records that are under way to Marketo, or were when the daemon died, each with the time (ms) its entry was queued."""
     async with reading(path) as tx:

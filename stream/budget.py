@@ -40,8 +40,8 @@ class Ledger(Protocol):
 class DailyBudget:
     """Calls used today against a limit. `used` and `day` are restored from, and written to, the store by the daemon.
 
-    With a `ledger`, `used` is what all processes used together when it was last looked at. Only a later day begins anew: a clock
-    that is set back over midnight must not give the same day's calls twice.
+    With a `ledger`, `used` is what all processes used together when it was last looked at, and `own` what this one did. Only a
+    later day begins anew: a clock that is set back over midnight must not give the same day's calls twice.
     """
 
     name: str
@@ -50,6 +50,7 @@ class DailyBudget:
     zone: ZoneInfo | None = None
     day: str = ""
     used: int = 0
+    own: int = 0
     ledger: Ledger | None = None
 
     def take(self, calls: int = 1) -> None:
@@ -63,6 +64,11 @@ class DailyBudget:
                 hint="it goes on by itself at the reset; raise the limit in the configuration if the instance allows more",
             )
         self.used = taken
+        self.own += calls
+
+    def resets_in_seconds(self) -> float:
+        """When the day ends."""
+        return self._turn_day()
 
     def _taken(self, calls: int) -> int | None:
         if self.ledger is not None:

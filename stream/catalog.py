@@ -13,7 +13,7 @@ from stream.dispatch import MARKETO_OBJECT
 from stream.filters import RecordFilter
 from stream.mapping import ObjectMapping, SourceFields, bind, source_fields, wanted
 from stream.marketo.answers import Describe
-from stream.marketo.client import MarketoClient
+from stream.marketo.client import MarketoClient, MarketoObject
 from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.rest_answers import ObjectDescribe
 
@@ -32,7 +32,7 @@ class Catalog:
     user_filter: RecordFilter
     _fields: SourceFields | None = None
     _salesforce: dict[ObjectName, ObjectDescribe] = field(default_factory=dict)
-    _marketo: dict[ObjectName, Describe] = field(default_factory=dict)
+    _marketo: dict[MarketoObject, Describe] = field(default_factory=dict)
 
     def fields(self) -> SourceFields:
         """The Salesforce fields that matter, by the configuration alone."""
@@ -69,9 +69,10 @@ class Catalog:
 
     async def marketo_describe(self, obj: ObjectName) -> Describe:
         """The Marketo object as the instance describes it. Raises what the call raises."""
-        if obj not in self._marketo:
-            self._marketo[obj] = await self.marketo.describe(MARKETO_OBJECT[obj])
-        return self._marketo[obj]
+        name = MARKETO_OBJECT[obj]
+        if name not in self._marketo:
+            self._marketo[name] = await self.marketo.describe(name)
+        return self._marketo[name]
 
     def forget_marketo(self) -> None:
         """Ask again next time: the fields have changed."""
@@ -79,8 +80,11 @@ class Catalog:
 
     async def mappings(self) -> dict[ObjectName, ObjectMapping]:
         """The mapping of all objects, narrowed to what this Marketo knows."""
-        bound = {obj: bind(obj, self._wanted(obj), (await self.marketo_describe(obj)).fields) for obj in OBJECTS}
-        for obj, mapping in bound.items():
-            if mapping.missing:
-                log.warning("marketo_fields_missing", object=obj, fields=list(mapping.missing))
+        return {obj: await self.mapping(obj) for obj in OBJECTS}
+
+    async def mapping(self, obj: ObjectName) -> ObjectMapping:
+        """The mapping of one object, narrowed likewise."""
+        bound = bind(obj, self._wanted(obj), (await self.marketo_describe(obj)).fields)
+        if bound.missing:
+            log.warning("marketo_fields_missing", object=obj, fields=list(bound.missing))
         return bound

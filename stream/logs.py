@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -12,8 +12,10 @@ import structlog
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(level: str, form: str) -> None:
-    """Set the process's logging. Third-party loggers are shown from warnings up only, and never with their payloads."""
+def configure(level: str, form: str, *, to: TextIO | None = None) -> None:
+    """Set the process's logging, on stdout unless told otherwise. Third-party loggers are shown from warnings up only, and
+    never with their payloads.
+    """
     chain: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -23,11 +25,11 @@ def configure(level: str, form: str) -> None:
     if form == "json":
         chain.append(structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode()))
     else:
-        chain.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+        chain.append(structlog.dev.ConsoleRenderer(colors=(to or sys.stdout).isatty()))
     structlog.configure(
         processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(),
+        logger_factory=structlog.PrintLoggerFactory(to),
         cache_logger_on_first_use=False,
     )
     for name in ("aiosfstream_ng", "aiocometd_ng"):

@@ -1,11 +1,12 @@
-"""What is asked of Salesforce before a person is created in Marketo."""
+"""What is asked of Salesforce before a person is created in Marketo, and of records that are missing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from store.model import Key
+from store.model import Key, ObjectName
+from stream.changes import seconds_of
 from stream.errors import StreamError
 from stream.ids import widen
 from stream.people import Living, LookupFailed
@@ -50,3 +51,17 @@ class SalesforcePeople:
         except StreamError as error:
             raise LookupFailed(f"Salesforce could not be asked for converted leads: {error.message}") from error
         return found
+
+
+async def in_recycle_bin(salesforce: SalesforceClient, obj: ObjectName, ids: Sequence[str]) -> dict[str, int]:
+    """Those of the ids that Salesforce has in its recycle bin, with the second of their SystemModstamp.
+
+    Others that are missing are not to be seen by this user.
+    """
+    fields, deleted = ["Id", "SystemModstamp"], "IsDeleted = true"
+    gone: dict[str, int] = {}
+    for chunk in in_chunks(ids, beside=select(fields, obj, f"Id IN () AND {deleted}")):
+        asked = select(fields, obj, f"{in_list('Id', chunk)} AND {deleted}")
+        async for page in salesforce.query(asked, deleted=True):
+            gone.update({widen(str(row["Id"])): seconds_of(row["SystemModstamp"]) for row in page})
+    return gone

@@ -283,8 +283,8 @@ def ref_object(ref: Ref) -> ObjectName:
 
 
 MOST_WHOLE = 2**63
-_NUMERIC = frozenset({"integer", "score"})
-_DECIMAL = frozenset({"float", "currency", "percent", "double"})
+NUMERIC = frozenset({"integer", "score"})
+DECIMAL = frozenset({"float", "currency", "percent", "double"})
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
 
 
@@ -294,9 +294,9 @@ def convert(value: Any, target: Target) -> Any:
         return None
     if target.data_type == "boolean":
         return _boolean(value, target)
-    if target.data_type in _NUMERIC or target.data_type in _DECIMAL:
+    if target.data_type in NUMERIC or target.data_type in DECIMAL:
         number = _number(value, target)
-        return _whole(number, target) if target.data_type in _NUMERIC else number
+        return _whole(number, target) if target.data_type in NUMERIC else number
     if target.data_type == "date":
         return _date(value, target)
     if target.data_type == "datetime":

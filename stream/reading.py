@@ -19,10 +19,10 @@ from stream.catalog import Catalog
 from stream.changes import snapshot
 from stream.clock import Clock, wait_for_event
 from stream.errors import BudgetSpent, SalesforceError, StreamError
+from stream.lookups import in_recycle_bin
 from stream.model import DecodeError
 from stream.retry import Backoff
 from stream.salesforce.rest import SalesforceClient
-from stream.salesforce.soql import in_chunks, in_list, select
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ class Reading:
     async def _results(self, obj: ObjectName, entries: Sequence[Entry]) -> dict[int, ReadResult]:
         rows = await self.salesforce.read(obj, [entry.record_id for entry in entries], await self.catalog.readable(obj))
         missing = [entry.record_id for entry, row in zip(entries, rows, strict=True) if row is None]
-        gone = await self._gone(obj, missing)
+        gone = await in_recycle_bin(self.salesforce, obj, missing)
         results: dict[int, ReadResult] = {}
         for entry, row in zip(entries, rows, strict=True):
             if row is None:
@@ -91,15 +91,6 @@ class Reading:
                 log.error("record_unreadable", object=obj, id=entry.record_id, cause=str(error))
                 results[entry.entry_id] = ReadResult()
         return results
-
-    async def _gone(self, obj: ObjectName, ids: Sequence[str]) -> set[str]:
-        """Those of the ids that Salesforce has in its recycle bin; the others are not to be seen by this user."""
-        gone: set[str] = set()
-        for chunk in in_chunks(ids, beside=select(["Id", "IsDeleted"], obj, "Id IN () AND IsDeleted = true")):
-            asked = select(["Id", "IsDeleted"], obj, f"{in_list('Id', chunk)} AND IsDeleted = true")
-            async for page in self.salesforce.query(asked, deleted=True):
-                gone.update(str(row["Id"]) for row in page)
-        return gone
 
     async def _put_back(self, obj: ObjectName, entries: Sequence[Entry], error: StreamError) -> None:
         """Nothing was learned: the entries wait, and nothing is counted against them."""

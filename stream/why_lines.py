@@ -31,10 +31,10 @@ def _because(line: Line) -> str:
 
 
 def _arrived(line: Line) -> str:
-    what = f"{line.source} event" if line.source.isupper() else line.source or "change"
+    what = f"{line.source} event arrived" if line.source.isupper() else f"{line.source or 'a change'} brought it"
     fields = f": {_which(line)}" if line.fields else ""
     read = f"; to be read: {line.cause}" if line.cause else ""
-    return f"{what} arrived{fields}{read}" + (f" (transaction {line.transaction})" if line.transaction else "")
+    return f"{what}{fields}{read}" + (f" (transaction {line.transaction})" if line.transaction else "")
 
 
 def _passed_over(line: Line) -> str:
@@ -62,7 +62,7 @@ SENTENCES: Mapping[What, Callable[[Line], str]] = {
     "passed_over": _passed_over,
     "asked": _asked,
     "read": lambda line: f"read from Salesforce ({line.cause})",
-    "gone": lambda _: "read from Salesforce: it is deleted there",
+    "gone": lambda line: f"{line.source or 'read from Salesforce'}: it is deleted there",
     "unseen": lambda _: "read from Salesforce: it is not there, or not to be seen by the integration user",
     "created": _sent,
     "updated": _sent,

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import click
 
+from stream.cli.audit import audit
 from stream.cli.backfill import backfill
 from stream.cli.dead import dead
 from stream.cli.demo import demo
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, why, dead, replay, backfill, pause, resume):
+for command in (demo, sandbox, init, doctor, run, status, why, audit, dead, replay, backfill, pause, resume):
     cli.add_command(command)
 
 

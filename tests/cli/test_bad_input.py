@@ -19,7 +19,15 @@ from tests.crash.crashing import Running
 from tests.flow.scenes import company
 from tests.flow.world import world
 
-LOOKS = [["run"], ["status"], ["why", "0035g00000AbCdE"], ["dead", "list"], ["replay", "show"], ["dead", "retry", "--all"]]
+LOOKS = [
+    ["run"],
+    ["status"],
+    ["why", "0035g00000AbCdE"],
+    ["audit"],
+    ["dead", "list"],
+    ["replay", "show"],
+    ["dead", "retry", "--all"],
+]
 
 
 @pytest.mark.parametrize("command", [*LOOKS, ["doctor"]], ids=" ".join)

@@ -67,6 +67,7 @@ INDEXES = {
     "scores_by_key": "PRIMARY KEY (object=? AND record_id=?)",
     "scores_due": "score_due (due_ms>? AND due_ms<?)",
     "next_score_due": "score_due (due_ms>?)",
+    "keys_after": "PRIMARY KEY (object=? AND record_id>?)",
     "last_line": "SEARCH history",
     "story": "INTEGER PRIMARY KEY (rowid=?)",
     "lines_between": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",

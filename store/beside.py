@@ -1,0 +1,85 @@
+"""The store as commands look at it beside a running daemon: records, what is open for them, who shares them; only read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from store import waits
+from store.model import PEOPLE, Entry, Key, ObjectName, Record, RecordState
+from store.rows import entry_of, keys_json, list_json, record_of
+from store.view import reading
+from store.writer import Transaction
+
+PAGE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of some records, as of one moment. `sharers`: the living people behind each Marketo person."""
+
+    records: Mapping[Key, Record]
+    entries: Mapping[Key, Entry]
+    sharers: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    referenced: frozenset[str] = frozenset()
+
+    def open(self, key: Key) -> bool:
+        """Whether something is under way for it."""
+        return key in self.entries and self.entries[key].state != "dead"
+
+    def dead(self, key: Key) -> bool:
+        """Whether it is a dead letter."""
+        return key in self.entries and self.entries[key].state == "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Each question sees the store as it is at that moment, and holds nobody up."""
+
+    path: Path
+
+    async def facts(self, keys: Sequence[Key]) -> Facts:
+        """All that is known of these records."""
+        async with reading(self.path) as tx:
+            records = await waits.records(tx, keys)
+            rows = await tx.rows("entries_by_key", keys_json(keys))
+            people = [record.marketo_id for record in records.values() if record.object in PEOPLE and record.marketo_id]
+            users = [record_id for obj, record_id in keys if obj == "User"]
+            referenced = await tx.rows("referenced", list_json(users)) if users else []
+            return Facts(
+                records=records,
+                entries={(row["object"], row["record_id"]): entry_of(row) for row in rows},
+                sharers=await sharers(tx, people),
+                referenced=frozenset(row[0] for row in referenced),
+            )
+
+    async def records(self, keys: Sequence[Key]) -> dict[Key, Record]:
+        """The known records among the keys."""
+        async with reading(self.path) as tx:
+            return await waits.records(tx, keys)
+
+    async def sharers(self, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
+        """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
+        async with reading(self.path) as tx:
+            return await sharers(tx, marketo_ids)
+
+    async def pages(self, obj: ObjectName, states: Sequence[RecordState]) -> AsyncIterator[list[str]]:
+        """The ids of an object's records in these states, some thousands at a time; between them the store may move on."""
+        after = ""
+        while True:
+            async with reading(self.path) as tx:
+                page = [row[0] for row in await tx.rows("keys_after", obj, after, list_json(states), PAGE)]
+            if not page:
+                return
+            yield page
+            after = page[-1]
+
+
+async def sharers(tx: Transaction, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
+    """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
+    found: dict[str, list[Record]] = {}
+    for row in await tx.rows("people_by_marketo_id", list_json(marketo_ids)) if marketo_ids else []:
+        record = record_of(row)
+        found.setdefault(record.marketo_id or "", []).append(record)
+    return found
