@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/msi-stream demo $(ARGS)
 
 test: setup node_modules/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
