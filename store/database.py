@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from store.errors import StoreBusy, StoreForeign, StoreNewer, StoreUnusable
+from store.errors import StoreBlocked, StoreBusy, StoreForeign, StoreNewer, StoreUnusable
 from store.faults import full, is_full, is_of_the_file, not_a_database, translated
 from store.sql import migrations
 
@@ -137,6 +137,7 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
             await connection.execute("PRAGMA temp_store = MEMORY")  # no other directory can get in the way of a commit
             await connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             if migrate:
+                _sync(path)
                 await _migrate(connection, path)
             else:
                 await _check_current(connection, path)
@@ -144,6 +145,20 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
             await connection.close()
             raise
     return connection
+
+
+def _sync(path: Path) -> None:
+    """What a killed process had written, and not synced yet, is synced before anybody goes on from it."""
+    log = path.with_name(path.name + "-wal")
+    try:
+        for each in (path, *([log] if log.exists() else []), path.parent):
+            descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise StoreBlocked(f"the disk under {path} refuses: {error.strerror}", hint="look at the kernel's log") from error
 
 
 @contextlib.asynccontextmanager

@@ -210,7 +210,14 @@ class Capture:
             log.error("event_unreadable", channel=each.channel, replay_id=each.replay_id, cause=each.cause)
         for hole in batch.holes:
             log.warning("reread_asked", object=hole.object, why=hole.why)
-        log.debug("events_taken", events=len(messages), applied=taken.applied, dropped=taken.dropped, pending=self.pending)
+        log.debug(
+            "events_taken",
+            replay_id=replay_id,
+            events=len(messages),
+            applied=taken.applied,
+            dropped=taken.dropped,
+            pending=self.pending,
+        )
 
     def _read(self, message: Message, batch: _Batch) -> None:
         try:
