@@ -21,6 +21,7 @@ import structlog
 
 from store.model import OBJECTS, Change, Covered, Hole, ObjectName, Replay, Stream, Unreadable
 from store.store import Store
+from stream import pulse
 from stream.changes import Echo, changes_of
 from stream.clock import Clock
 from stream.config_model import ObjectModes
@@ -77,9 +78,11 @@ class Capture:
     _taking: bool = False
     _since_s: dict[ObjectName, float] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
+    _pulse: pulse.Pulse | None = None
 
     async def run(self) -> None:
         """Subscribe, again and again, until cancelled."""
+        self._pulse = pulse.mine()
         failures = 0
         while True:
             began = self.clock.monotonic()
@@ -94,6 +97,7 @@ class Capture:
                 failures = 1 if self.clock.monotonic() - began > STEADY_SECONDS else failures + 1
                 wait_seconds = self.backoff.wait_seconds(failures)
                 self._lost(error, wait_seconds)
+                pulse.attempted(wait_seconds)
                 await self.clock.sleep(wait_seconds)
 
     async def _replay_from(self) -> int:
@@ -102,15 +106,18 @@ class Capture:
 
     async def _attempt(self, replay_from: int) -> None:
         async with self.source.subscribe(replay_from) as subscription:
-            self._subscription, self.state, self.error = subscription, "connected", ""
+            self._subscription, self._taking, self.state, self.error = subscription, True, "connected", ""
             self._note_heard()
             try:
                 await self._go_on(replay_from, self.server_clock.at(subscription.heard_at))
+                self._taking = False
+                pulse.attempted()
                 while True:
                     messages = await subscription.receive(BATCH_MOST)
                     self._taking = True
                     await self._take(messages, subscription.pending > 0)
                     self._taking = False
+                    pulse.beat()
             finally:
                 self._note_heard()
                 self._subscription, self._taking, self._since_s = None, False, {}
@@ -148,6 +155,8 @@ class Capture:
         Raises StoreBlocked while the store cannot be written.
         """
         stream = self._proven() if not self._taking else None
+        if self._subscription is not None and self._pulse is not None and not (self._taking or self.pending):
+            self._pulse.beat(at=self._subscription.heard_at)
         if stream is not None and any(since_s < stream.until_s for since_s in stream.since_s.values()):
             await self.store.stream_on(stream, waits=False)
             self._note_proven(stream)

@@ -21,7 +21,7 @@ import structlog
 from store.errors import StoreBlocked
 from store.model import OBJECTS, ObjectName
 from store.store import Store
-from stream import filters
+from stream import filters, pulse
 from stream.batch import Proof
 from stream.budget import CENTRAL, DailyBudget
 from stream.call_memory import CallMemory
@@ -44,10 +44,12 @@ from stream.marketo.client import MarketoClient, Timeouts
 from stream.marketo.limits import Gate
 from stream.new_people import NOTE as NEW_PEOPLE
 from stream.new_people import NewPeople
+from stream.notify import Notify
 from stream.people import Resolver
 from stream.people_calls import PeopleCalls
 from stream.plan import Rules
 from stream.poison import Poison
+from stream.pulse import Pulses
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
@@ -62,10 +64,14 @@ from stream.server_clock import ServerClock
 from stream.settle import Waits
 from stream.source import ALL_RETAINED, NEW_EVENTS
 from stream.standstill import Standstill
+from stream.status import Status, status
+from stream.supervision import Supervision
+from stream.time_limits import time_limits
 
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 20.0
+NOBODY = Notify()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +186,17 @@ class Daemon:
         session: aiohttp.ClientSession,
         clock: MachineClock | None = None,
         patience: Patience = PATIENCE,
+        *,
+        notify: Notify = NOBODY,
     ) -> None:
         self.clock = SteadyClock(clock or SystemClock())
         self.patience = patience
+        self.time_limits = time_limits(
+            settings.marketo,
+            patience.marketo,
+            salesforce_seconds=patience.salesforce_seconds,
+            liveness_seconds=patience.liveness_seconds,
+        )
         self.settings = settings
         self.store = store
         uptime = self.clock.uptime
@@ -190,7 +204,10 @@ class Daemon:
         self.edges = edges(settings, session, self.clock, patience, memory)
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
-        store.wait_with(Standstill(store, self.clock, Backoff(0.5, 30.0)))
+        standstill = Standstill(store, self.clock, Backoff(0.5, 30.0))
+        store.wait_with(standstill)
+        self.pulses = Pulses(self.clock)
+        self.supervision = Supervision(notify, self.pulses, self.clock, self._how_it_stands, standstill.goes_on)
         self._build()
 
     def _build(self) -> None:
@@ -340,7 +357,11 @@ class Daemon:
                 if error.message != said:
                     log.error("deliver_not_ready", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
                 said = self.deliver.not_ready = error.message
+                pulse.attempted(wait_seconds)
                 await self.clock.sleep(wait_seconds)
+
+    async def _how_it_stands(self) -> Status:
+        return await status(self.settings, self.clock.now())
 
     async def _salesforce_describe(self, obj: str) -> ObjectDescribe:
         return await self.edges.catalog.salesforce_describe(next(each for each in OBJECTS if each == obj))
@@ -375,27 +396,33 @@ class Daemon:
             self._ended(error)
             return
         log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
-        inputs: list[Callable[[], Coroutine[Any, Any, None]]] = [
-            self.capture.run,
-            self.reading.run,
-            self.reconcile.run,
-            self.load.run,
-            self.scores.run,
-        ]
+        inputs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "capture": self.capture.run,
+            "reading": self.reading.run,
+            "reconcile": self.reconcile.run,
+            "load": self.load.run,
+            "scores": self.scores.run,
+        }
         async with asyncio.TaskGroup() as group:
+
+            def watched(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+                return group.create_task(self.pulses.watch(name, self.time_limits[name], run), name=name)
+
             watch = group.create_task(self._watch_committer(), name="watch committer")
-            beat = group.create_task(self.heartbeat.run(), name="heartbeat")
-            looks = group.create_task(self.holds.run(), name="holds")
+            supervision = group.create_task(self.supervision.run(), name="supervision")
+            telling = group.create_task(self.supervision.tell(), name="telling")
             clock = group.create_task(self.clock_watch.run(), name="watch clock")
-            delivery = group.create_task(self.deliver.run(), name="deliver")
-            tasks = [group.create_task(run(), name=run.__qualname__) for run in inputs]
+            beat, looks = watched("heartbeat", self.heartbeat.run), watched("holds", self.holds.run)
+            delivery = watched("deliver", self.deliver.run)
+            tasks = [*(watched(name, run) for name, run in inputs.items()), telling]
             self.ready.set()
             await self._stop.wait()
             log.info("daemon_stopping")
+            self.supervision.stopping()
             for task in tasks:
                 task.cancel()
             await self._drain(delivery)
-            for task in (beat, looks, clock, watch):
+            for task in (beat, looks, clock, watch, supervision):
                 task.cancel()
         self.store.hurry()
         try:
@@ -436,13 +463,18 @@ class Daemon:
         return int(self.clock.now() * 1000)
 
 
-async def run_daemon(settings: Settings, *, beside: Callable[[Daemon], AbstractAsyncContextManager[None]] | None = None) -> None:
+async def run_daemon(
+    settings: Settings,
+    *,
+    beside: Callable[[Daemon], AbstractAsyncContextManager[None]] | None = None,
+    notify: Notify = NOBODY,
+) -> None:
     """Open the store, take its lock, run until SIGTERM or SIGINT. Raises StoreError, ConfigError, or what a loop died of."""
     store = await Store.open(settings.store.path)
     try:
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(cookie_jar=jar, trust_env=True) as session:
-            daemon = Daemon(settings, store, session)
+            daemon = Daemon(settings, store, session, notify=notify)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, daemon.stop)

@@ -17,6 +17,7 @@ import structlog
 
 from store.model import Claimed, Kind, ObjectName
 from store.store import Store
+from stream import pulse
 from stream.clock import Clock, wait_for_event
 from stream.dispatch import Dispatch
 from stream.mapping import ObjectMapping
@@ -107,6 +108,7 @@ class Deliver:
                 if self._stale_mappings and not self._tasks:
                     self._mappings, self._stale_mappings = await self.load_mappings(), False
                 await self._start_batches(group)
+                pulse.attempted()
                 await wait_for_event(self._wake, self.clock, await self._wait_seconds())
 
     @property
@@ -145,7 +147,8 @@ class Deliver:
 
     async def _deliver(self, obj: ObjectName, claimed: Sequence[Claimed]) -> None:
         started = self.clock.monotonic()
-        settled = await self.dispatch.deliver(obj, claimed, self._mappings[obj])
+        with pulse.batch(obj):
+            settled = await self.dispatch.deliver(obj, claimed, self._mappings[obj])
         self.accepted += settled.accepted
         self.freshness.add(settled.commits_ms, self.salesforce_now(), self.clock.monotonic())
         for dead in settled.dead:

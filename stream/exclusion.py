@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from stream import pulse
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,8 @@ class Exclusion:
         """Wait until all the keys are free, and hold them. Keys added to the yielded set by `extend` are freed with them."""
         mine = set(keys)
         async with self._freed:
-            await self._freed.wait_for(lambda: not (mine & self._held))
+            with pulse.aside():
+                await self._freed.wait_for(lambda: not (mine & self._held))
             self._held |= mine
         try:
             yield mine

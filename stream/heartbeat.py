@@ -19,6 +19,7 @@ import structlog
 from store.errors import StoreBlocked
 from store.holds import FLOWS
 from store.store import Store
+from stream import pulse
 from stream.budget import DailyBudget
 from stream.capture import Capture
 from stream.clock import SteadyClock
@@ -108,6 +109,7 @@ class Heartbeat:
         """Beat until cancelled."""
         while True:
             await self.beat()
+            pulse.attempted()
             await self.clock.sleep(BEAT_SECONDS)
 
     async def beat(self, *, stopped: bool = False) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from store.holds import FLOWS, Flow
 from store.store import Store
+from stream import pulse
 from stream.clock import Clock
 from stream.marketo.codes import rule_of
 from stream.poison import Diagnosis, Poison
@@ -45,6 +46,7 @@ class Holds:
         while True:
             await self.clock.sleep(LOOK_SECONDS)
             await self.look()
+            pulse.attempted()
 
     async def look(self) -> None:
         """Take up what the notes say now."""

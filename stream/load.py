@@ -17,6 +17,7 @@ import structlog
 
 from store.coverage import NEVER_READ
 from store.model import OBJECTS, Covered, Hole, ObjectName
+from stream import pulse
 from stream.clock import Clock, wait_for_event
 from stream.config_model import ObjectModes
 from stream.errors import BudgetSpent, BulkJobLost, SalesforceError, StreamError
@@ -63,6 +64,7 @@ class Load:
         while True:
             self._wake.clear()
             wait_seconds = await self._turn()
+            pulse.attempted(wait_seconds)
             await wait_for_event(self._wake, self.clock, wait_seconds) if not self._failures else await self.clock.sleep(
                 wait_seconds
             )
@@ -122,6 +124,7 @@ class Load:
         wanted = Covered(hole.object, hole.from_s, hole.to_s, "read", hole.cuts)
         total = await self.rows.salesforce.count(hole.object, where(hole.from_s))
         progress = await Progress.begin(self.rows.store, self.clock, hole, total)
+        pulse.attempted()  # from here on it may go on for days
         self.now_loading = progress
         by_job = progress.job or (total > self.bulk_above and hole.object not in self._by_query)
         async for page in self._by_bulk(hole, progress) if by_job else self._by_pages(hole, progress):
@@ -159,6 +162,7 @@ class Load:
     async def _until_delivered(self) -> None:
         """Wait while much of what was loaded before is still to be delivered: nothing is piled up for its own sake."""
         while await self.rows.store.count_loaded() > WAITING_MOST:
+            pulse.beat()
             self._wake.clear()
             await wait_for_event(self._wake, self.clock, LOOK_SECONDS)
 

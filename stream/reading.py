@@ -15,6 +15,7 @@ import structlog
 from store.intake import ReadResult
 from store.model import OBJECTS, Entry, ObjectName, Retry
 from store.store import Store
+from stream import pulse
 from stream.catalog import Catalog
 from stream.changes import snapshot
 from stream.clock import Clock, wait_for_event
@@ -52,6 +53,7 @@ class Reading:
             self._wake.clear()
             for obj in OBJECTS:
                 await self._read_all(obj)
+            pulse.attempted()
             await wait_for_event(self._wake, self.clock, await self._wait_seconds())
 
     async def _wait_seconds(self) -> float:

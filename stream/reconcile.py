@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.model import Change, Covered, ObjectName
+from stream import pulse
 from stream.clock import Clock, wait_for_event
 from stream.config_model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
@@ -63,6 +64,7 @@ class Reconcile:
             wake.clear()
             if self.clock.monotonic() >= self._next:
                 await self._turn()
+            pulse.attempted()
             await wait_for_event(wake, self.clock, min(max(self._next - self.clock.monotonic(), 0.01), LOOK_SECONDS))
 
     async def _turn(self) -> None:

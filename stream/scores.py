@@ -23,6 +23,7 @@ import structlog
 from store.model import Key, ObjectName
 from store.scores import Person, ScoreRow
 from store.store import Store
+from stream import pulse
 from stream.budget import DailyBudget
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
@@ -96,6 +97,7 @@ class Scores:
         """Bring scores back until cancelled."""
         while True:
             if self.holds.held("scores"):
+                pulse.attempted()
                 await self.clock.sleep(LOOK_SECONDS)
                 continue
             if self.suspicion.is_set():
@@ -110,6 +112,7 @@ class Scores:
                 wait_seconds = min(await self._wait_seconds(), LOOK_SECONDS)
             except StreamError as error:
                 wait_seconds = self._failed(error)
+            pulse.attempted(60.0)
             await wait_for_event(self.suspicion, self.clock, max(min(wait_seconds, 60.0), 0.05))
 
     async def _wait_seconds(self) -> float:

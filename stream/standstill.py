@@ -18,6 +18,7 @@ from stream.retry import Backoff
 log = structlog.get_logger(__name__)
 
 REMIND_SECONDS = 300.0
+ATTEMPT_SECONDS = 60.0  # the longest that an attempt to commit takes to fail
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Standstill:
     clock: Clock
     backoff: Backoff
     _began: float | None = None
+    _next: float = 0.0
     _said: str = ""
     _said_at: float = float("-inf")
     _log_said_at: float = float("-inf")
@@ -39,6 +41,7 @@ class Standstill:
             self._began = now
             self.store.say(f"nothing can be stored since {moment(self.clock.now())}: {error}")
         wait_seconds = self.backoff.wait_seconds(failures)
+        self._next = now + wait_seconds
         if error.message != self._said or now - self._said_at >= REMIND_SECONDS:
             self._said, self._said_at = error.message, now
             log.error(
@@ -49,6 +52,10 @@ class Standstill:
                 retry_seconds=round(wait_seconds, 1),
             )
         await self.clock.sleep(wait_seconds)
+
+    def goes_on(self) -> bool:
+        """Whether it stands still, and the attempts to end that follow each other in time."""
+        return self._began is not None and self.clock.monotonic() <= self._next + ATTEMPT_SECONDS
 
     def over(self) -> None:
         """It can be written again, and nothing is missing."""

@@ -20,6 +20,7 @@ from stream.clock import SystemClock
 from stream.config import load
 from stream.daemon import run_daemon
 from stream.errors import StreamError
+from stream.notify import Notify
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ def run(ctx: click.Context, config: Path | None) -> None:
     try:
         clock = SystemClock()
         beside = (lambda daemon: load_bar(daemon, clock)) if in_terminal() else None
-        asyncio.run(run_daemon(loaded.settings, beside=beside))
+        asyncio.run(run_daemon(loaded.settings, beside=beside, notify=Notify.of(os.environ, os.getpid())))
     except KeyboardInterrupt:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:

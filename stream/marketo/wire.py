@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from stream import pulse
 from stream.connecting import unconnected
 from stream.errors import MarketoError, Unreachable
 from stream.marketo.codes import rule_of
@@ -82,6 +83,8 @@ async def translated(endpoint: str, *, always_unsent: bool = False) -> AsyncIter
         raise Unreachable(f"{endpoint}: the connection broke ({type(error).__name__})", sent=not always_unsent) from error
     except Unreachable as error:
         raise Unreachable(f"{endpoint}: {error.message}", sent=error.sent and not always_unsent) from error
+    finally:
+        pulse.beat()
 
 
 async def read_json(response: aiohttp.ClientResponse) -> dict[str, Any]:

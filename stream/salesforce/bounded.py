@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from stream import pulse
 from stream.connecting import unconnected
 from stream.errors import Unreachable
 
@@ -24,6 +25,8 @@ async def translated(what: str, *, always_unsent: bool = False) -> AsyncIterator
         raise Unreachable(f"{what}: no answer in time", sent=not always_unsent) from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unreachable(f"{what}: the connection broke ({type(error).__name__})", sent=not always_unsent) from error
+    finally:
+        pulse.beat()
 
 
 async def read_bounded(response: aiohttp.ClientResponse, bytes_most: int, *, what: str) -> bytes:

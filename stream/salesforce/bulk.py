@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from stream import pulse
 from stream.clock import Clock
 from stream.errors import BulkJobLost, StreamError, Unreachable
 from stream.retry import Backoff
@@ -102,7 +103,9 @@ class BulkQuery:
             looks += 1
             if self._clock.monotonic() - began >= self._wait_seconds_max:
                 raise Unreachable(f"the bulk query is still {job.state} after {self._wait_seconds_max:.0f} s")
-            await self._clock.sleep(self._poll.wait_seconds(looks))
+            wait_seconds = self._poll.wait_seconds(looks)
+            pulse.beat(wait_seconds)
+            await self._clock.sleep(wait_seconds)
         _check(job)
 
     async def pages(self, job_id: str, locator: str = "") -> AsyncIterator[Page]:
@@ -172,6 +175,7 @@ async def _read_page(response: aiohttp.ClientResponse, describe: ObjectDescribe,
     count, cutter, typer = int(announced), RowCutter(), None
     rows: list[dict[str, Any]] = []
     async for piece in response.content.iter_chunked(CHUNK_BYTES):
+        pulse.beat()
         for values in cutter.feed(piece):
             if typer is None:
                 typer = RowTyper(values, describe)

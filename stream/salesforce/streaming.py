@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from stream import pulse
 from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
 from stream.salesforce.cometd_fences import FencedClient, Limits
@@ -131,6 +132,7 @@ class CometdSource:
                 await client.close()
 
     async def _poll(self, client: FencedClient, token: Token) -> None:
+        pulse.leave()  # answered polls prove nothing where nobody takes what they bring
         try:
             await client.poll()
         except TokenRefused:
