@@ -64,6 +64,27 @@ class Beside:
         async with reading(self.path) as tx:
             return await sharers(tx, marketo_ids)
 
+    async def entries(self, obj: ObjectName, most: int) -> AsyncIterator[list[Entry]]:
+        """What is to be delivered of an object, dead letters among it, so many at a time."""
+        after = ""
+        while True:
+            async with reading(self.path) as tx:
+                page = [entry_of(row) for row in await tx.rows("entries_after", obj, after, most)]
+            if not page:
+                return
+            yield page
+            after = page[-1].record_id
+
+    async def backlog(self) -> dict[str, int]:
+        """How many entries each object has that are no dead letters."""
+        async with reading(self.path) as tx:
+            return {row["object"]: row["entries"] for row in await tx.rows("backlog")}
+
+    async def sharing_role(self, sent_key: str, record_id: str) -> int:
+        """How many other living contact roles stand behind the same Marketo role."""
+        async with reading(self.path) as tx:
+            return int(await tx.value("sharing_role", sent_key, record_id))
+
     async def pages(self, obj: ObjectName, states: Sequence[RecordState]) -> AsyncIterator[list[str]]:
         """The ids of an object's records in these states, some thousands at a time; between them the store may move on."""
         after = ""

@@ -210,11 +210,11 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     for entry in entries:
         result = results[entry.entry_id]
         lines.add(known[entry.key], "read" if result.snapshot else "gone" if result.gone else "unseen", cause=entry.pending.read)
-        _settle(entry, known[entry.key], result, now_ms)
-        if _nothing_to_delete(entry, known[entry.key]):
+        settle(entry, known[entry.key], result, now_ms)
+        if nothing_to_delete(entry, known[entry.key]):
             known[entry.key].state = "deleted"
             finished.append(entry)
-        elif _nothing_new(entry, known[entry.key]):
+        elif nothing_new(entry, known[entry.key]):
             lines.add(known[entry.key], "nothing", cause="Marketo has all of it already")
             finished.append(entry)
         else:
@@ -226,20 +226,21 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     return await put_entries(tx, kept, known, now_ms)
 
 
-def _nothing_to_delete(entry: Entry, record: Record) -> bool:
+def nothing_to_delete(entry: Entry, record: Record) -> bool:
     """Gone from Salesforce, and never was in Marketo."""
     never_there = record.state != "synced" and record.marketo_id is None and not entry.pending.doubt
     return entry.state == "open" and entry.pending.kind == "delete" and never_there
 
 
-def _nothing_new(entry: Entry, record: Record) -> bool:
+def nothing_new(entry: Entry, record: Record) -> bool:
     """The read brought nothing that Marketo does not have."""
     pending = entry.pending
     settled = entry.state == "open" and pending.kind == "upsert" and not pending.read
     return settled and record.in_marketo and bool(record.known) and not (pending.fields or pending.doubt or pending.whole)
 
 
-def _settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
+def settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> None:
+    """Put what was read into the entry and its record. Changes both in place."""
     later, entry.later = entry.later, None
     entry.state, entry.tries, entry.due_ms = "open", 0, min(entry.due_ms, now_ms)
     entry.code = entry.cause = ""

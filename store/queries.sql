@@ -41,6 +41,10 @@ ON CONFLICT (object, record_id, flow) DO UPDATE SET
 -- Everything open for one record, its dead letters among it.
 SELECT * FROM entry WHERE object = ?1 AND record_id = ?2;
 
+-- entries_after --
+-- The next delivery entries of an object, in the order of their records' ids, dead letters among them.
+SELECT * FROM entry WHERE object = ?1 AND record_id > ?2 AND flow = 'deliver' ORDER BY record_id LIMIT ?3;
+
 -- waits_of --
 -- What one entry waits for: at most ?2 records.
 SELECT parent_object, parent_id FROM wait WHERE entry_id = ?1 ORDER BY parent_object, parent_id LIMIT ?2;

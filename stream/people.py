@@ -88,7 +88,7 @@ class Resolution:
 
     `takeovers` name the Marketo fields that were filled for the other records of an item's person. `parted` share theirs no
     more, since their email is another now; `left` are those whose person went with such an email. `origins` name the leads (by
-    the entry's number) that contacts without a person were converted from.
+    the entry's number) that contacts without a person were converted from; `adopted` are those found by email.
     """
 
     update: list[Item] = field(default_factory=list)
@@ -102,6 +102,7 @@ class Resolution:
     parted: list[Item] = field(default_factory=list)
     left: list[Key] = field(default_factory=list)
     origins: dict[int, str] = field(default_factory=dict)
+    adopted: set[int] = field(default_factory=set)
 
 
 def person_object(record_id: str) -> ObjectName | None:
@@ -216,6 +217,7 @@ class Resolver:
             elif len(candidates) == 1 or (not self.share and len(free) == 1):
                 chosen = (free or taken)[0]
                 ids[item.entry_id] = str(chosen["id"])
+                resolution.adopted.add(item.entry_id)
                 self._ask_for_carrier(chosen, carriers, resolution)
             else:
                 resolution.refused.append((item, _several(candidates, "email")))

@@ -67,7 +67,7 @@ class PeopleCalls:
         self._without_calls(resolution, settled, now_ms)
         await self._carried(resolution, held, settled, now_ms)
         for item, filled in resolution.takeovers:
-            _take_over(item, filled, replan)
+            take_over(item, filled, replan)
         for item in resolution.update:
             self.new_people.settle(item.claimed.record.record_id, created=True)
         updates = self._free(resolution, held, settled, now_ms)
@@ -278,7 +278,7 @@ class PeopleCalls:
         return call
 
 
-def _take_over(item: Item, filled: frozenset[str], replan: Replan) -> None:
+def take_over(item: Item, filled: frozenset[str], replan: Replan) -> None:
     """The item carries a person that another record has filled: it answers for those fields too, and empties what it lacks."""
     item.claimed.record.filled |= filled
     again = replan(item.claimed)

@@ -109,7 +109,7 @@ def _special(claimed: Claimed, rules: Rules) -> Plan | None:
     record, pending = claimed.record, claimed.entry.pending
     if not record.in_marketo and not pending.whole:
         return Reread("first time in Marketo")
-    if record.object == "User" and not record.in_marketo and not claimed.referenced and not _sales_person(claimed, rules):
+    if record.object == "User" and not record.in_marketo and not claimed.referenced and not sales_person(claimed, rules):
         return Done("excluded", "no sales person: inactive or outside the filter, and owner of nothing that is synced")
     if record.object == "Lead" and pending.fields.get("IsConverted") is True:
         contact = pending.fields.get("ConvertedContactId")
@@ -121,7 +121,8 @@ def _special(claimed: Claimed, rules: Rules) -> Plan | None:
     return None
 
 
-def _sales_person(claimed: Claimed, rules: Rules) -> bool:
+def sales_person(claimed: Claimed, rules: Rules) -> bool:
+    """Whether a user is one by itself: active, and admitted by the filter."""
     fields = claimed.entry.pending.fields
     return fields.get("IsActive") is True and rules.sales_person_filter.admits(fields)
 

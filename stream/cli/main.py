@@ -14,6 +14,7 @@ from stream.cli.doctor import doctor
 from stream.cli.flows import pause, resume
 from stream.cli.init import init
 from stream.cli.options import Commands
+from stream.cli.plan import plan
 from stream.cli.replay import replay
 from stream.cli.run import run
 from stream.cli.sandbox import sandbox
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, why, audit, dead, replay, backfill, pause, resume):
+for command in (demo, sandbox, init, doctor, run, status, why, plan, audit, dead, replay, backfill, pause, resume):
     cli.add_command(command)
 
 

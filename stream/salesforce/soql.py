@@ -63,12 +63,12 @@ def in_chunks(ids: Sequence[str], *, beside: str = "") -> Iterator[Sequence[str]
         yield ids[start : start + room]
 
 
-def select(fields: Sequence[str], obj: str, where: str = "", order_by: str = "") -> str:
+def select(fields: Sequence[str], obj: str, where: str = "", order_by: str = "", limit: int = 0) -> str:
     """A SELECT; `where` and `order_by` are put in as they are, so their values must come from the functions above."""
     names = ",".join(check_name(field) for field in fields)
     text = f"SELECT {names} FROM {check_name(obj)}"  # noqa: S608 - names are checked, and this is no SQL
     text += f" WHERE {where}" if where else ""
-    return text + (f" ORDER BY {order_by}" if order_by else "")
+    return text + (f" ORDER BY {order_by}" if order_by else "") + (f" LIMIT {limit}" if limit else "")
 
 
 def select_count(obj: str, where: str = "") -> str:

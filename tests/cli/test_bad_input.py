@@ -23,6 +23,7 @@ LOOKS = [
     ["run"],
     ["status"],
     ["why", "0035g00000AbCdE"],
+    ["plan"],
     ["audit"],
     ["dead", "list"],
     ["replay", "show"],

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from stream.cli.main import cli
 
-LATER = ("plan", "forget", "backup")
+LATER = ("forget", "backup")
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -27,7 +27,7 @@ ALL = sorted(commands(cli))
 
 def test_the_commands_are_those_of_the_contract() -> None:
     assert {" ".join(path) for path in ALL} == {
-        *("run", "demo", "sandbox", "init", "status", "doctor", "why", "audit", "backfill", "pause", "resume"),
+        *("run", "demo", "sandbox", "init", "status", "doctor", "why", "plan", "audit", "backfill", "pause", "resume"),
         *("dead list", "dead show", "dead retry", "dead drop", "replay show", "replay set"),
     }
 
@@ -41,7 +41,7 @@ def test_the_help_is_complete(path: tuple[str, ...]) -> None:
     assert not [name for name in LATER if f"msi-stream {name}" in said.output]
 
 
-@pytest.mark.parametrize("name", ["status", "doctor", "why", "audit", "dead list", "replay show"])
+@pytest.mark.parametrize("name", ["status", "doctor", "why", "plan", "audit", "dead list", "replay show"])
 def test_what_prints_a_table_prints_json_too(name: str) -> None:
     assert "--json" in CliRunner().invoke(cli, [*name.split(), "--help"]).output
 

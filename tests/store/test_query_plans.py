@@ -44,6 +44,7 @@ INDEXES = {
     "entries_by_key": "sqlite_autoindex_entry_1 (object=? AND record_id=? AND flow=?)",
     "entries_by_id": "INTEGER PRIMARY KEY",
     "entries_of": "sqlite_autoindex_entry_1 (object=? AND record_id=?)",
+    "entries_after": "sqlite_autoindex_entry_1 (object=? AND record_id>?)",
     "waits_of": "PRIMARY KEY (entry_id=?)",
     "delete_entries": "INTEGER PRIMARY KEY",
     "delete_waits": "PRIMARY KEY (entry_id=?)",
