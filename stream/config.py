@@ -33,6 +33,18 @@ NOT_YET: frozenset[KeyPath] = frozenset(
     }
 )
 
+# What a running daemon takes over on SIGHUP. Everything else decides who it talks to or what records mean, and needs a restart.
+RELOADED: frozenset[KeyPath] = frozenset(
+    {
+        *(("marketo", name) for name in ("calls_per_20s", "concurrency", "daily_calls", "reserve_calls")),
+        *(("deliver", name) for name in ("linger_seconds", "batch_size", "max_attempts", "max_new_people_a_day")),
+        *(("deliver", name) for name in ("poison_share", "settle_seconds")),
+        *(("scores", name) for name in ("interval_seconds", "sweep_interval_seconds", "daily_writes")),
+        *(("reconcile", name) for name in ("interval_seconds", "poll_interval_seconds", "bulk_above", "daily_calls")),
+        *(("log", name) for name in ("level", "format")),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from stream.config import NOT_YET
+from stream.config import NOT_YET, RELOADED
 from stream.config_keys import Key, file_path, sections
 from stream.config_text import by_section, default_of, required
 
@@ -32,6 +32,10 @@ have none. A variable `MSI_STREAM_…` that sets no key is an error. `true`, `fa
 4. the systemd credential `$CREDENTIALS_DIRECTORY/SECTION_KEY`, for example `salesforce_private_key`.
 
 A private key may be written on one line with `\\n` between its lines, as environments often carry it.
+
+**While the daemon runs.** On SIGHUP (`systemctl reload msi-stream`) the file is read again. Keys marked ↻ are taken over at once;
+others are named in the log (`restart_needed`) and stay as they were. A file that cannot be used is refused whole, in one line
+of the log (`reload_refused`), and the daemon goes on as it was.
 
 | flow | needs |
 |---|---|
@@ -68,6 +72,8 @@ def _table(keys: list[Key]) -> str:
         meaning = key.field.description or ""
         if key.path in NOT_YET:
             meaning += " No effect yet."
+        if key.path in RELOADED:
+            meaning += " ↻"
         name = f"`{key.path[-1]}`" + (f" or `{file_path(key.path)[-1]}` (secret)" if key.is_secret else "")
         rows.append(f"| {name} | {key.asks_for} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"

@@ -72,6 +72,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 20.0
 NOBODY = Notify()
+CALLS_REMEMBERED = 100  # in 20 seconds, Marketo's own limit: so many may be asked for without a restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Edges:
     salesforce_budget: DailyBudget
     marketo_budget: DailyBudget
     user_filter: filters.RecordFilter
+    gate: Gate
 
 
 def edges(
@@ -141,23 +143,20 @@ def edges(
         total_seconds=patience.salesforce_seconds,
         server_clock=server_clock,
     )
+    at_once = concurrency or settings.marketo.concurrency
+    gate = Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=at_once, memory=memory)
     marketo = MarketoClient(
         settings.marketo.base_url,
         settings.marketo.client_id,
         settings.marketo.client_secret.get_secret_value(),
         session=session,
-        gate=Gate(
-            clock,
-            calls_per_20s=settings.marketo.calls_per_20s,
-            concurrency=concurrency or settings.marketo.concurrency,
-            memory=memory,
-        ),
+        gate=gate,
         budget=marketo_budget,
         clock=clock,
         timeouts=patience.marketo,
     )
     catalog = Catalog(settings, salesforce, marketo, user_filter)
-    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter)
+    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter, gate)
 
 
 def calls_path(settings: Settings) -> Path:
@@ -191,24 +190,30 @@ class Daemon:
     ) -> None:
         self.clock = SteadyClock(clock or SystemClock())
         self.patience = patience
-        self.time_limits = time_limits(
-            settings.marketo,
-            patience.marketo,
-            salesforce_seconds=patience.salesforce_seconds,
-            liveness_seconds=patience.liveness_seconds,
-        )
         self.settings = settings
         self.store = store
         uptime = self.clock.uptime
-        memory = CallMemory.open(calls_path(settings), settings.marketo.calls_per_20s, lambda: uptime()[1])
-        self.edges = edges(settings, session, self.clock, patience, memory)
+        slots = max(settings.marketo.calls_per_20s, CALLS_REMEMBERED)
+        self.memory = CallMemory.open(calls_path(settings), slots, lambda: uptime()[1])
+        self.edges = edges(settings, session, self.clock, patience, self.memory)
         self.ready = asyncio.Event()
         self._stop = asyncio.Event()
         standstill = Standstill(store, self.clock, Backoff(0.5, 30.0))
         store.wait_with(standstill)
         self.pulses = Pulses(self.clock)
         self.supervision = Supervision(notify, self.pulses, self.clock, self._how_it_stands, standstill.goes_on)
+        self.watch_by_settings()
         self._build()
+
+    def watch_by_settings(self) -> None:
+        """The time that each loop has follows from the limits of the calls that it makes."""
+        self.time_limits = time_limits(
+            self.settings.marketo,
+            self.patience.marketo,
+            salesforce_seconds=self.patience.salesforce_seconds,
+            liveness_seconds=self.patience.liveness_seconds,
+        )
+        self.pulses.go_by(self.time_limits)
 
     def _build(self) -> None:
         settings, edge, clock = self.settings, self.edges, self.clock
@@ -373,12 +378,16 @@ class Daemon:
             log.warning("mapping_changed", object=obj, hint="all its records are read again, and sent where they differ")
 
     async def _restore_new_people(self) -> None:
-        """People who were created by an earlier run today count; where there is room (a raised limit, say), nobody waits."""
-        new_people, now = self.dispatch.people_calls.new_people, self.clock.now()
+        """People who were created by an earlier run today count."""
         note = await self.store.note(NEW_PEOPLE)
         if note is not None:
-            new_people.restore({**note, "day": self.clock_watch.day_now(CENTRAL, note["day"])}, now)
-        await self.store.release_people(self._now_ms(), new_people.left(now))
+            as_called_now = {**note, "day": self.clock_watch.day_now(CENTRAL, note["day"])}
+            self.dispatch.people_calls.new_people.restore(as_called_now, self.clock.now())
+        await self.release_people()
+
+    async def release_people(self) -> None:
+        """Where there is room for more new people today, nobody waits."""
+        await self.store.release_people(self._now_ms(), self.dispatch.people_calls.new_people.left(self.clock.now()))
 
     def stop(self) -> None:
         """End in good order: what is in flight is finished, nothing new is begun."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -79,6 +79,11 @@ class Pulses:
         """Nobody can go on just now, and that is known: all have their whole time again."""
         for pulse in self.watched:
             pulse.due_at = max(pulse.due_at, self.clock.monotonic() + pulse.limit_seconds)
+
+    def go_by(self, limits: Mapping[str, float]) -> None:
+        """Each loop has so many seconds from its next sign of life on."""
+        for pulse in self.watched:
+            pulse.limit_seconds = limits.get(pulse.name, pulse.limit_seconds)
 
     def untried(self, names: tuple[str, ...]) -> list[str]:
         """Those of the loops that have not ended an attempt yet."""

@@ -67,6 +67,12 @@ class Reconcile:
             pulse.attempted()
             await wait_for_event(wake, self.clock, min(max(self._next - self.clock.monotonic(), 0.01), LOOK_SECONDS))
 
+    def go_by(self, poll_interval_seconds: float, sweep_interval_seconds: float) -> None:
+        """These are the intervals from now on; who waits by longer ones is called back."""
+        if (poll_interval_seconds, sweep_interval_seconds) != (self.poll_interval_seconds, self.sweep_interval_seconds):
+            self.poll_interval_seconds, self.sweep_interval_seconds = poll_interval_seconds, sweep_interval_seconds
+            self._next = self.clock.monotonic()
+
     async def _turn(self) -> None:
         try:
             for obj in self.modes.set_to("poll"):

@@ -115,6 +115,13 @@ class Scores:
             pulse.attempted(60.0)
             await wait_for_event(self.suspicion, self.clock, max(min(wait_seconds, 60.0), 0.05))
 
+    def go_by(self, interval_seconds: float, sweep_interval_seconds: float) -> None:
+        """These are the intervals from now on; who waits by longer ones is called back."""
+        if (interval_seconds, sweep_interval_seconds) != (self.interval_seconds, self.sweep_interval_seconds):
+            self.interval_seconds, self.sweep_interval_seconds = interval_seconds, sweep_interval_seconds
+            self._next_feed = min(self._next_feed, self.clock.monotonic() + interval_seconds)
+            self._next_sweep = self.clock.monotonic()
+
     async def _wait_seconds(self) -> float:
         wait_seconds = min(self._next_feed, self._next_sweep) - self.clock.monotonic()
         due = await self.store.next_score_due()

@@ -47,7 +47,7 @@ class Settled:
             self.dead.append(outcome)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waits:
     """How long entries wait: the backoff, and how long Marketo may still be at work on a create whose answer was lost."""
 

@@ -9,7 +9,8 @@ again, and the log says which loop it was and where it stood.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -69,6 +70,16 @@ class Supervision:
             return line(await self.look_how())
         except StoreError as error:
             return f"failing: {error.message}"
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """In here the configuration is read again."""
+        self.notify.tell("RELOADING=1", f"MONOTONIC_USEC={int(self.clock.monotonic() * 1e6)}")
+        try:
+            yield
+        finally:
+            if self.ready.is_set():
+                self.notify.tell("READY=1")
 
     def stopping(self) -> None:
         """The end has begun."""

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
@@ -18,9 +19,10 @@ from stream.cli.load_bar import in_terminal, load_bar
 from stream.cli.options import BUSY, DEGRADED, config_option
 from stream.clock import SystemClock
 from stream.config import load
-from stream.daemon import run_daemon
+from stream.daemon import Daemon, run_daemon
 from stream.errors import StreamError
 from stream.notify import Notify
+from stream.reload import on_hangup
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +44,7 @@ Example:
 @config_option
 @click.pass_context
 def run(ctx: click.Context, config: Path | None) -> None:
-    """Run the daemon in the foreground, until SIGTERM or SIGINT.
+    """Run the daemon in the foreground, until SIGTERM or SIGINT. SIGHUP takes over what has changed in the configuration.
 
     A host that cannot be reached ends nothing: it is said, what can be is buffered, and it is tried again.
     """
@@ -52,16 +54,29 @@ def run(ctx: click.Context, config: Path | None) -> None:
         log.warning("config_warning", warning=warning)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # until the daemon takes both itself
+    if not in_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     try:
-        clock = SystemClock()
-        beside = (lambda daemon: load_bar(daemon, clock)) if in_terminal() else None
-        asyncio.run(run_daemon(loaded.settings, beside=beside, notify=Notify.of(os.environ, os.getpid())))
+        notify = Notify.of(os.environ, os.getpid())
+        asyncio.run(run_daemon(loaded.settings, beside=lambda daemon: _beside(daemon, loaded.path), notify=notify))
     except KeyboardInterrupt:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:
         causes = {str(cause): cause for cause in _leaves(group)}  # a store that is gone is the end of every loop, and one message
         codes = [_tell(cause) for cause in causes.values()]
         ctx.exit(max(codes))
+
+
+@asynccontextmanager
+async def _beside(daemon: Daemon, config: Path) -> AsyncIterator[None]:
+    """In a terminal a bar, and its end is the daemon's; elsewhere SIGHUP reloads."""
+    if in_terminal():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.stop)
+        async with load_bar(daemon, SystemClock()):
+            yield
+    else:
+        async with on_hangup(daemon, lambda: load(config, os.environ)):
+            yield
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

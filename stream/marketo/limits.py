@@ -108,6 +108,11 @@ class Gate:
             self._limits.end(self._clock.monotonic())
             self._changed.set()
 
+    def keep_within(self, calls_per_20s: int, concurrency: int) -> None:
+        """These are the limits from now on; calls that are under way stay."""
+        self._limits.calls_per_window, self._limits.concurrency = calls_per_20s, concurrency
+        self._changed.set()
+
     def refused(self, code: str) -> None:
         """Marketo answered with this code: 606 holds everybody for 20 seconds, 615 for two; other codes hold nobody."""
         if code in HOLD_SECONDS:

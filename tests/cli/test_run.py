@@ -126,6 +126,20 @@ async def test_a_terminal_shows_a_bar_while_something_is_loaded(tmp_path: Path) 
         assert "load_finished" in text, "the log goes on above it"
 
 
+async def test_a_terminal_that_hangs_up_ends_the_daemon_in_good_order(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0, log__format="console") as here:
+        terminal, other = pty.openpty()
+        command = [sys.executable, "-m", "stream", "run", "--config", str(here.write_config())]
+        process = await asyncio.create_subprocess_exec(*command, stdout=other, stderr=other)
+        os.close(other)
+        said = asyncio.create_task(asyncio.to_thread(read_all, terminal))
+        here.touch_built_in_users()
+        await here.until_equal()
+        process.send_signal(signal.SIGHUP)
+        assert await process.wait() == 0
+        assert "daemon_stopped" in await said
+
+
 def read_all(terminal: int) -> str:
     """What was written to a terminal, until it is closed."""
     parts: list[bytes] = []
