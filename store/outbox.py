@@ -175,13 +175,18 @@ async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> Non
 
 
 async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
-    """Give the person to the taker, who is sent whole then; False where the taker has another person already."""
+    """Give the person to the taker, who is sent whole then; False where the taker has another person already.
+
+    Where the giver knows of none, the taker may have found the one that was perhaps created for it, and answers for that too.
+    """
     known = (await waits.records(tx, [handover.taker])).get(handover.taker)
     taker = known or Record(object=handover.taker[0], record_id=handover.taker[1])
-    if taker.marketo_id is not None and taker.marketo_id != handover.marketo_id:
-        return handover.marketo_id is None
+    if taker.marketo_id is not None and handover.marketo_id not in {None, taker.marketo_id}:
+        return False
+    if taker.marketo_id is not None and handover.marketo_id is None and handover.filled <= taker.filled:
+        return True
     if taker.state not in {"deleted", "dropped"}:
-        taker.marketo_id, taker.known = handover.marketo_id, {}
+        taker.marketo_id, taker.known = handover.marketo_id or taker.marketo_id, {}
         taker.filled |= handover.filled
         lines = Lines(now_ms)
         lines.add(

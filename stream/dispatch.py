@@ -71,6 +71,7 @@ class Dispatch:
             if self.holds.poison.stopped:
                 settled.add(Retry(each.entry.entry_id, each.entry.key, self.now_ms(), tried=False))
                 continue
+            each.record.filled |= mapping.names_of(each.entry.pending.doubt)  # whoever takes the person over answers for it too
             planned = plan(each, mapping, self.rules)
             if isinstance(planned, Upsert | Remove):
                 items.append(_item(each, planned))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -225,6 +225,10 @@ class ObjectMapping:
     targets: Mapping[str, Target]
     known: frozenset[str]
     missing: tuple[str, ...] = ()
+
+    def names_of(self, sources: Iterable[str]) -> frozenset[str]:
+        """The Marketo fields of these Salesforce fields."""
+        return frozenset(self.targets[source].name for source in sources if source in self.targets)
 
     def takes(self, marketo_field: str) -> bool:
         """Whether the Marketo object has this field."""

@@ -95,6 +95,19 @@ async def test_what_is_cleared_after_a_create_whose_answer_was_lost(tmp_path: Pa
         assert [here.lead_of(lead).get(name) for name in ("title", "city", "externalSalesPersonId")] == [None, None, None]
 
 
+async def test_what_is_cleared_after_a_lost_create_of_a_lead_that_became_a_contact(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        here.touch_built_in_users()
+        lead = here.org.create("Lead", lead_of("Lost", Title="Boss"))
+        fault = here.marketo.faults.add(Fault("reset_after", path=r"/leads\.json", body_matches="createOnly", times=1))
+        await here.start()
+        await here.until(lambda: fault.hits)
+        here.org.update("Lead", lead, {"Title": None})
+        contact = here.org.convert_lead(lead).contact_id
+        await here.until_quiet()
+        assert here.lead_of(contact).get("title") is None
+
+
 async def test_what_is_cleared_after_an_update_whose_answer_was_lost(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         _, contact = company(here)

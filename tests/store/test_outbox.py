@@ -360,6 +360,16 @@ async def test_a_contact_with_a_person_of_its_own_refuses_another(outbox: Outbox
     assert (await outbox.record("Contact", CONTACT)).marketo_id == "8"
 
 
+async def test_a_contact_answers_for_what_its_lead_was_perhaps_created_with(outbox: Outbox) -> None:
+    await outbox.synced("Contact", CONTACT, {"LastName": "Lee"}, marketo_id="7", filled=frozenset({"lastName"}))
+    for filled, asked in ((frozenset({"lastName"}), {}), (frozenset({"title"}), {("Contact", CONTACT): "converted from a lead"})):
+        handover = HandOver(("Lead", LEAD), ("Contact", CONTACT), None, filled, "converted from a lead")
+        assert await outbox.store.finish([], outbox.now_ms, handovers=[handover]) == []
+        assert await outbox.to_read() == asked
+    record = await outbox.record("Contact", CONTACT)
+    assert (record.marketo_id, sorted(record.filled)) == ("7", ["lastName", "title"])
+
+
 # ── positions, requests, unreadable events
 
 
