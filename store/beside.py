@@ -12,7 +12,7 @@ from store.rows import entry_of, keys_json, list_json, record_of
 from store.view import reading
 from store.writer import Transaction
 
-PAGE = 5000
+PAGE = 4500  # three reads of Salesforce, fifteen of Marketo
 
 
 @dataclass(frozen=True, slots=True)

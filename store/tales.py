@@ -11,6 +11,7 @@ import orjson
 
 from store import history, scores, waits
 from store.history import Line
+from store.holds import Holds, holds
 from store.model import OBJECTS, DeadLetter, Entry, Key, Record
 from store.rows import entry_of, record_of
 from store.scores import ScoreRow
@@ -44,6 +45,7 @@ class Tale:
     refused_scores: DeadLetter | None
     sharers: Sequence[Record] = ()
     heartbeat: Mapping[str, Any] | None = None
+    holds: Holds = field(default_factory=Holds)
 
 
 async def tale(path: Path, record_id: str) -> Tale | None:
@@ -66,6 +68,7 @@ async def tale(path: Path, record_id: str) -> Tale | None:
             refused_scores=_letter(refused) if refused is not None else None,
             sharers=await _sharers(tx, record),
             heartbeat=orjson.loads(beat) if beat is not None else None,
+            holds=await holds(tx),
         )
 
 

@@ -49,15 +49,19 @@ class Asking:
         return Calls(self.edge.salesforce_budget.own, self.edge.marketo_budget.own)
 
     def check(self, wanted: Calls) -> None:
-        """Raise BudgetSpent, before anything is asked, where the day's budgets do not allow what it will take."""
+        """Raise BudgetSpent, before anything is asked, where it would take more than half of what is left today.
+
+        The other half is the daemon's: a look at both sides must not keep changes from being delivered.
+        """
         left = self.left()
         for name, needed, free, budget in (
             ("Salesforce", wanted.salesforce, left.salesforce, self.edge.salesforce_budget),
             ("Marketo", wanted.marketo, left.marketo, self.edge.marketo_budget),
         ):
-            if needed > free:
+            if needed > free // 2:
                 raise BudgetSpent(
-                    f"this takes some {needed:,} calls to {name}, and {free:,} are left of today's {budget.limit:,}",
+                    f"this takes some {needed:,} calls to {name}, and of today's {budget.limit:,} there are {free:,} left, "
+                    "half of them the daemon's",
                     resets_in_seconds=budget.resets_in_seconds(),
                     hint="ask for less, wait for the reset, or raise the limit in the configuration; nothing was asked",
                 )

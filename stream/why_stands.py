@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from store.model import Entry, Record
 from store.tales import Link, Tale
+from stream.holds import cure_of
 
 MEND = "Mend that; it goes on by itself."
 
@@ -125,20 +126,25 @@ class Judgement:
 
     def _stopped_flow(self, entry: Entry) -> tuple[str, str] | None:
         """Where the whole flow stands still, that is why."""
-        beat = self.found.heartbeat or {}
-        errors, paused = beat.get("errors", {}), beat.get("paused")
-        if entry.pending.read:
-            error = errors.get("reading")
-            return (
-                (f"{self._open(entry)}, and reading does not work: {error}.", "Mend that; it goes on by itself.")
-                if error
-                else None
-            )
-        if errors.get("deliver"):
-            return f"{self._open(entry)}, and nothing goes to Marketo: {errors['deliver']}.", "Mend that; it goes on by itself."
-        if paused:
-            return f"{self._open(entry)}, and deliveries are paused: {paused['cause']} ({paused['code']}).", paused["cure"]
-        return None
+        stopped = self._what_reads_not() if entry.pending.read else self._what_delivers_not()
+        return (f"{self._open(entry)}, and {stopped[0]}.", stopped[1]) if stopped is not None else None
+
+    def _what_reads_not(self) -> tuple[str, str] | None:
+        error = (self.found.heartbeat or {}).get("errors", {}).get("reading")
+        return (f"reading does not work: {error}", MEND) if error else None
+
+    def _what_delivers_not(self) -> tuple[str, str] | None:
+        beat, holds = self.found.heartbeat or {}, self.found.holds
+        error, paused, poisoned = beat.get("errors", {}).get("deliver"), beat.get("paused"), holds.poisoned
+        if poisoned is not None:
+            refused = f"{poisoned['refused']:,} of the last {poisoned['judged']:,} records were refused ({poisoned['code']})"
+            cure = cure_of(poisoned)
+            return f"delivery has stopped itself, since {refused}", f"{cure[:1].upper()}{cure[1:]}."
+        if "deliver" in holds.paused:
+            return "deliveries are paused by the operator", "`msi-stream resume deliver` ends that."
+        if error:
+            return f"nothing goes to Marketo: {error}", MEND
+        return (f"deliveries are paused: {paused['cause']} ({paused['code']})", paused["cure"]) if paused else None
 
 
 def _ends(links: Sequence[Link]) -> Iterator[Link]:

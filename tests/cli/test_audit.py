@@ -87,7 +87,7 @@ async def test_a_budget_that_does_not_allow_it_is_said_before_anything_is_asked(
         calls = here.marketo.limits.calls
         said = await ask(here, "audit", "--all")
         assert said.code == 1
-        assert "calls to Marketo, and 2 are left of today's 40" in said.err
+        assert "calls to Marketo, and of today's 40 there are 2 left, half of them the daemon's" in said.err
         assert said.out == ""
         assert here.marketo.limits.calls == calls
 

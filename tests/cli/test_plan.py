@@ -110,7 +110,7 @@ async def test_a_budget_that_does_not_allow_it_is_said_before_anything_is_asked_
         company(here)
         said = await ask(here, "plan", "--first-load")
         assert said.code == 1
-        assert "to Marketo, and 2 are left of today's 2" in said.err
+        assert "to Marketo, and of today's 2 there are 2 left, half of them the daemon's" in said.err
         assert here.marketo.limits.calls == 0
 
 

@@ -148,6 +148,24 @@ def test_a_stopped_daemon_is_said_where_something_is_open(tmp_path: Path) -> Non
     assert said.out.rstrip().endswith("Start the daemon.")
 
 
+async def test_a_flow_that_stands_still_is_why_and_its_end_is_what_to_do(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet(seconds=20)
+        await ask(here, "pause", "deliver")
+        here.org.update("Account", account, {"Phone": "7"})
+        assert here.store is not None
+        while not (await here.store.backlog()).get("Account"):
+            await here.until(lambda: True)
+        said = await ask(here, "why", account)
+        assert "deliveries are paused by the operator." in said.out
+        assert said.out.rstrip().endswith("`msi-stream resume deliver` ends that.")
+        await ask(here, "resume", "deliver")
+        await here.until_quiet(seconds=20)
+        assert "nothing is open." in (await ask(here, "why", account)).out
+
+
 @pytest.mark.parametrize(
     ("record_id", "words"),
     [
