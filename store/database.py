@@ -126,6 +126,8 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
     if not os.access(path, os.W_OK):
         raise StoreUnusable(f"{path} is read-only", hint="make the file and its disk writable for this user")
     with translated(path):
+        if migrate:
+            _sync(path)  # before SQLite has it open: closing a file gives up every lock that the process has on it
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
@@ -137,7 +139,6 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
             await connection.execute("PRAGMA temp_store = MEMORY")  # no other directory can get in the way of a commit
             await connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             if migrate:
-                _sync(path)
                 await _migrate(connection, path)
             else:
                 await _check_current(connection, path)
