@@ -152,7 +152,7 @@ class Audit:
             if row is None and (record.state == "deleted" or record.record_id in gone):
                 looks.append(Look(record, record, None, gone.get(record.record_id, 0)))
             elif row is None or (change := self._snapshot(obj, row)) is None:
-                self.tallies[obj].unseen += 1
+                looks.append(Look(record, record, None, 0, unseen=True))
             else:
                 looks.append(Look(record, as_read(record, change), change, change.read_s or 0))
         await self._plan(looks, facts, mapping)

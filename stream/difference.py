@@ -13,9 +13,9 @@ from stream.mapping import ObjectMapping
 from stream.plan import Plan, Refuse, Reread, Rules, Upsert
 from stream.same import differing
 
-Kind = Literal["differs", "missing", "unexpected", "several", "refused"]
+Kind = Literal["differs", "missing", "unexpected", "several", "refused", "unseen"]
 """differs: Marketo holds other values · missing: Marketo does not have it · unexpected: deleted in Salesforce, and there ·
-several: more than one with its id · refused: Marketo would not take a value of it."""
+several: more than one with its id · refused: Marketo would not take a value of it · unseen: Salesforce does not show it."""
 
 CAUSES: Mapping[Kind, str] = {
     "differs": "Marketo holds something else",
@@ -23,6 +23,7 @@ CAUSES: Mapping[Kind, str] = {
     "unexpected": "it is deleted in Salesforce, and still in Marketo",
     "several": "several in Marketo have its id",
     "refused": "Marketo would not take it",
+    "unseen": "Marketo has it, and Salesforce does not show it: deleted for good, or hidden from the integration user",
 }
 
 
@@ -49,7 +50,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Tally:
-    """How an object's records stand. `unseen`: neither in Salesforce nor in its recycle bin, or not to be seen."""
+    """How an object's records stand. `nothing`: nothing of it belongs in Marketo, or it is on neither side."""
 
     agree: int = 0
     differs: int = 0
@@ -70,7 +71,7 @@ class Tally:
     @property
     def found(self) -> int:
         """Records on which both sides do not agree."""
-        return self.differs + self.missing + self.unexpected + self.several + self.refused
+        return self.differs + self.missing + self.unexpected + self.several + self.refused + self.unseen
 
     def count(self, look: Look, difference: Difference | None) -> None:
         """One record was judged."""
@@ -85,7 +86,9 @@ class Tally:
                 self.several += 1
             case "refused":
                 self.refused += 1
-            case None if look.plan is None or isinstance(look.plan, Upsert):
+            case "unseen":
+                self.unseen += 1
+            case None if not look.unseen and (look.plan is None or isinstance(look.plan, Upsert)):
                 self.agree += 1
             case None if isinstance(look.plan, Reread):
                 self.under_way += 1
@@ -97,7 +100,8 @@ class Tally:
 class Look:
     """One record under the glass: as the store knows it, as Salesforce has it, and what is planned for it.
 
-    `change` and `plan` are None where Salesforce has deleted it. `carried`: another record goes before it, or has its person.
+    `change` and `plan` are None where Salesforce has deleted it, or does not show it (`unseen`). `carried`: another record goes
+    before it, or has its person.
     """
 
     known: Record
@@ -106,11 +110,14 @@ class Look:
     stamp_s: int
     plan: Plan | None = None
     carried: bool = False
+    unseen: bool = False
 
 
 def judge(look: Look, rows: Sequence[Mapping[str, Any]], mapping: ObjectMapping, rules: Rules) -> Difference | None:
     """How what Marketo holds differs from what it should; None where it does not, or where nothing is to be there."""
     key, marketo_id = look.known.key, look.known.marketo_id
+    if look.unseen:
+        return Difference(key, marketo_id, "unseen", CAUSES["unseen"]) if rows and not look.carried else None
     if look.plan is None:
         return _judge_gone(look, rows, rules)
     if isinstance(look.plan, Refuse):
@@ -160,10 +167,13 @@ def _fields(planned: Upsert, look: Look, row: Mapping[str, Any], mapping: Object
 
 
 def repair_of(differences: Sequence[Difference]) -> Repair:
-    """What is to be queued; several people with one id are for the operator to merge in Marketo."""
+    """What is to be queued; several people with one id are for the operator to merge in Marketo.
+
+    What Marketo would refuse, and what Salesforce does not show, become dead letters that say so.
+    """
     moved = {each.key for each in differences if any(one.field == "id" for one in each.fields)}
     return Repair(
-        again=[each.key for each in differences if each.kind in {"differs", "refused"} and each.key not in moved],
+        again=[each.key for each in differences if each.kind in {"differs", "refused", "unseen"} and each.key not in moved],
         anew=[each.key for each in differences if each.kind == "missing" or each.key in moved],
         unexpected={each.key: each.marketo_id for each in differences if each.kind == "unexpected"},
     )

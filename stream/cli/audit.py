@@ -30,8 +30,8 @@ from stream.errors import StreamError
 SAMPLE = 300
 REPAIR_MOST = 500
 COLUMNS = (
-    *("compared", "agree", "differs", "missing", "unexpected", "several", "refused"),
-    *("under_way", "dead", "unseen", "nothing"),
+    *("compared", "agree", "differs", "missing", "unexpected", "several", "refused", "unseen"),
+    *("under_way", "dead", "nothing"),
 )
 
 EPILOG = f"""Records the store knows are read on both sides and compared as the daemon would send them: {SAMPLE} at random,
@@ -45,7 +45,7 @@ missing     Marketo does not have it
 unexpected  deleted in Salesforce, and in Marketo against the settings
 several     more than one in Marketo with its id: merge them there
 refused     Marketo would not take a value of it
-unseen      neither in Salesforce nor in its recycle bin, or hidden from the integration user
+unseen      Marketo has it, and Salesforce does not show it: deleted for good, or hidden from the integration user
 nothing     nothing of it belongs in Marketo
 
 \b

@@ -44,7 +44,7 @@ async def audited(here: World, *, grace_s: float = NO_GRACE) -> tuple[Audit, dic
 async def healed(here: World, found: dict[Key, Difference], rules: Rules | None = None) -> None:
     """What was found is queued, goes out, and a second audit finds nothing."""
     assert here.store is not None
-    queued = await here.store.submit(lambda tx: repair.queue(tx, repair_of(list(found.values())), int(here.clock.now() * 1000)))
+    queued = await here.store.submit(lambda tx: repair.queue(tx, repair_of(list(found.values())), int(here.machine.now() * 1000)))
     assert queued == len(found)
     here.store.wake()
     await here.until_quiet(rules)
@@ -164,6 +164,21 @@ async def test_a_delete_that_was_lost_is_unexpected_where_marketo_was_to_delete_
         assert not here.instance.leads_of(made.contact)
         assert made.opportunity not in here.instance.opportunities
         assert other in here.instance.companies
+
+
+async def test_a_record_that_was_deleted_for_good_while_no_event_came_is_found_in_marketo(tmp_path: Path) -> None:
+    async with world(tmp_path, **QUIET) as here:
+        made = await settled(here)
+        with here.org.losing_events():
+            here.org.delete("Lead", made.lead)
+            here.org.purge("Lead", made.lead)
+        _, found = await audited(here)
+        assert {key: difference.kind for key, difference in found.items()} == {("Lead", made.lead): "unseen"}
+        assert here.store is not None
+        await here.store.submit(lambda tx: repair.queue(tx, repair_of(list(found.values())), int(here.machine.now() * 1000)))
+        here.store.wake()
+        (letter,) = await here.until_dead()
+        assert (letter.id, letter.code) == (made.lead, "UNREADABLE_RECORD")
 
 
 async def test_a_deleted_record_that_marketo_got_back_is_unexpected(tmp_path: Path) -> None:
