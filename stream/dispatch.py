@@ -22,7 +22,7 @@ from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation
-from stream.people_calls import PeopleCalls, Replan
+from stream.people_calls import PeopleCalls, Replan, carried_on
 from stream.plan import Converted, Done, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
 from stream.settle import Settled, Waits, back, settle
 
@@ -162,7 +162,7 @@ class Dispatch:
         record = item.claimed.record
         passed_on = item.claimed.entry.pending.kind == "delete" and await self._pass_on(record, settled)
         if passed_on:
-            settled.add(_carried_on(item))
+            settled.add(carried_on(item))
         return passed_on
 
     async def _round(self, obj: ObjectName, items: list[Item], held: set[str], settled: Settled, replan: Replan) -> None:
@@ -170,6 +170,9 @@ class Dispatch:
             for item in items:
                 settled.add(back(item, self.now_ms()))
             return
+        if obj in PEOPLE:
+            items, unclear = await self.people_calls.theirs(items, settled, self.now_ms())
+            self._settle(unclear, settled)
         removals = [item for item in items if isinstance(item.plan, Remove)]
         upserts = [item for item in items if isinstance(item.plan, Upsert) and not await self._passed_on(item, settled)]
         if removals:
@@ -205,7 +208,7 @@ class Dispatch:
         for item in items:
             record = item.claimed.record
             if obj in PEOPLE and await self._pass_on(record, settled):
-                settled.add(_carried_on(item))
+                settled.add(carried_on(item))
             elif record.sent_key and await self.store.sharing_role(record.sent_key, record.record_id):
                 why = "another contact role stands behind the same role in Marketo"
                 settled.add(Ack(item.entry_id, record.key, state="deleted", why=why))
@@ -260,12 +263,6 @@ class Dispatch:
 
 def _may_lack_email(item: Item) -> bool:
     return item.claimed.record.in_marketo and item.body.get("email") is not None
-
-
-def _carried_on(item: Item) -> Ack:
-    """Gone, and its Marketo person stays."""
-    why = "another record carries its Marketo person on"
-    return Ack(item.entry_id, item.claimed.entry.key, state="deleted", forget_marketo_id=True, why=why)
 
 
 def _item(claimed: Claimed, planned: Upsert | Remove) -> Item:

@@ -239,6 +239,13 @@ class Resolver:
         alive = sure | {key for key, person in living.items() if person.converted_to is None}
         return {carried: (key, key in records) for carried, key in named.items() if key in alive}
 
+    async def carriers_of(self, marketo_ids: Collection[str], own: Collection[str]) -> dict[str, Key]:
+        """The living records, other than one's own, whose ids these people carry in Marketo now."""
+        rows = await self.marketo.find("leads", "id", sorted(marketo_ids), FIELDS) if marketo_ids else []
+        alive = await self._carriers({"": rows}, own)
+        carried = {str(row["id"]): str(row.get("externalPersonId") or "") for row in rows if "id" in row}
+        return {marketo_id: alive[external][0] for marketo_id, external in carried.items() if external in alive}
+
     @staticmethod
     def _ask_for_carrier(row: Mapping[str, Any], carriers: Mapping[str, tuple[Key, bool]], resolution: Resolution) -> None:
         """A living record that carries the person and that nobody here has seen is read, so that both are ordered by rule."""
@@ -249,7 +256,8 @@ class Resolver:
     async def _share(self, found: Sequence[tuple[Item, str]], resolution: Resolution) -> None:
         """Of the living records behind one Marketo person, only the first by rule sends its fields.
 
-        They part when their emails part, unless somebody in Marketo has merged them into one.
+        They part when their emails part, unless somebody in Marketo has merged them into one. Where an email was perhaps taken
+        before, nobody can tell any more whether they did: the others are looked for anew.
         """
         others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
         emails = await self._emails_of(
@@ -261,7 +269,8 @@ class Resolver:
             rest = [other for other in others.get(marketo_id, []) if other.key != record.key]
             first = min((order_of(other) for other in rest), default=order_of(record))
             moves = self.share and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
-            leaving = [other for other in rest if moves and other.joined != marketo_id]
+            perhaps = self.share and _tells_email(item) and bool(item.claimed.entry.pending.doubt)  # it moved before
+            leaving = [other for other in rest if (moves or perhaps) and other.joined != marketo_id]
             staying = [other for other in rest if other not in leaving]
             if marketo_id in taken:
                 resolution.deferred.append((item, "another record of the same Marketo person goes first"))

@@ -169,6 +169,36 @@ class PeopleCalls:
                 settled.add(back(item, now_ms + DEFER_MS, cause="another change of the same Marketo person is under way"))
         return free
 
+    async def theirs(self, items: Sequence[Item], settled: Settled, now_ms: int) -> tuple[list[Item], list[Verdict]]:
+        """Without gone people whose person another living record carries in Marketo: that one has it now, and it stays.
+
+        A daemon that was killed may have given it away and not have noted so. Verdicts on those of whom nothing could be learnt.
+        """
+        gone = {item.entry_id for item in items if item.claimed.entry.pending.kind == "delete" and item.claimed.record.marketo_id}
+        leaving = [item for item in items if item.entry_id in gone]
+        others = [item for item in items if item.entry_id not in gone]
+        ids = {item.claimed.record.marketo_id or "" for item in leaving}
+        try:
+            carriers = await self.resolver.carriers_of(ids, {item.claimed.record.record_id for item in leaving})
+        except LookupFailed as error:
+            for item in leaving:
+                settled.add(back(item, now_ms + DEFER_MS * 10, cause=error.message))
+            return others, []
+        except StreamError as error:
+            attempt = max(item.claimed.entry.attempts for item in leaving) + 1
+            judgement = judge_error(error, batch=1, operation="delete", attempt=attempt, max_attempts=self.max_attempts)
+            return others, [Verdict(item, None, judgement) for item in leaving]
+        for item in leaving:
+            record = item.claimed.record
+            carrier = carriers.get(record.marketo_id or "")
+            if carrier is None:
+                others.append(item)
+            else:
+                why = "carries the Marketo person from now on"
+                settled.handovers.append(HandOver(record.key, carrier, record.marketo_id, record.filled, why))
+                settled.add(carried_on(item))
+        return others, []
+
     async def delete(self, keys: Sequence[Mapping[str, Any]]) -> list[RecordResult]:
         """Delete people by their Marketo ids. Where only a Salesforce id is named, that is looked up."""
         asked = [str(key["externalPersonId"]) for key in keys if "id" not in key]
@@ -276,6 +306,12 @@ class PeopleCalls:
             )
 
         return call
+
+
+def carried_on(item: Item) -> Ack:
+    """Gone, and its Marketo person stays."""
+    why = "another record carries its Marketo person on"
+    return Ack(item.entry_id, item.claimed.entry.key, state="deleted", forget_marketo_id=True, why=why)
 
 
 def take_over(item: Item, filled: frozenset[str], replan: Replan) -> None:

@@ -179,6 +179,13 @@ def remount(disk: Path, option: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
+def states_of(store: Path, *record_ids: str) -> list[str]:
+    """What the store says of these records."""
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        known = dict(database.execute("SELECT record_id, state FROM record").fetchall())
+    return [known.get(record_id, "") for record_id in record_ids]
+
+
 class Restless:
     """Changes an org again and again, as people do, the same for the same seed."""
 

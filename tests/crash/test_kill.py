@@ -16,8 +16,8 @@ from sandbox.oracle import resent
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
 from store.view import in_flight
-from tests.crash.crashing import Restless, Running, state_of
-from tests.flow.scenes import company, lead_of
+from tests.crash.crashing import Restless, Running, state_of, states_of
+from tests.flow.scenes import company, contact_of, lead_of
 from tests.flow.world import World, world
 
 KILLS = 52
@@ -97,3 +97,44 @@ async def test_a_kill_makes_nobody_be_sent_again_who_was_not_under_way(tmp_path:
         await here.until_equal()
         assert await running.end(signal.SIGTERM) == 0
         assert {write.key for write in resent(here.instance, place, len(here.instance.journal))} == {here.lead_of(alone)["id"]}
+
+
+async def test_a_person_that_was_perhaps_taken_over_is_not_deleted_with_its_first_record(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0, deliver__deletes__Lead="delete", deliver__settle_seconds=6.0) as here:
+        account, _ = company(here)
+        lead = here.org.create("Lead", lead_of("First", Title="Boss"))
+        config = here.write_config()
+        running = await Running.start(config)
+        await here.until_equal(RULES)
+        person = here.lead_of(lead)["id"]
+        here.marketo.faults.add(Fault("hang_after", path=r"^/rest/v1/leads\.json$", body_matches='"updateOnly"'))
+        contact = here.org.create("Contact", contact_of(account, "Second", Email="first@example.com"))
+        await here.until(lambda: here.instance.leads_of(contact))
+        assert await running.end(signal.SIGKILL) == -signal.SIGKILL
+        here.marketo.faults.clear()
+        here.org.delete("Lead", lead)
+        running = await Running.start(config)
+        await here.until(lambda: states_of(tmp_path / "store.db", lead, contact) == ["deleted", "synced"])
+        await here.until_equal(RULES)
+        assert await running.end(signal.SIGTERM) == 0
+        assert (here.lead_of(contact)["id"], here.lead_of(contact).get("title")) == (person, None)
+
+
+async def test_a_parting_that_was_perhaps_done_is_done_for_both(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        _, contact = company(here)
+        lead = here.org.create("Lead", lead_of("Sharing", Email="lee@example.com"))
+        config = here.write_config()
+        running = await Running.start(config)
+        await here.until_equal(RULES)
+        person = here.lead_of(contact)["id"]
+        here.marketo.faults.add(Fault("hang_after", path=r"^/rest/v1/leads\.json$", body_matches="fresh@example"))
+        here.org.update("Contact", contact, {"Email": "fresh@example.com"})
+        await here.until(lambda: here.lead_of(contact)["email"] == "fresh@example.com")
+        assert await running.end(signal.SIGKILL) == -signal.SIGKILL
+        here.marketo.faults.clear()
+        running = await Running.start(config)
+        await here.until_equal(RULES)
+        assert await running.end(signal.SIGTERM) == 0
+        assert here.lead_of(contact)["id"] == person
+        assert here.lead_of(lead)["email"] == "lee@example.com"
