@@ -11,7 +11,7 @@ that its event may still come: those are counted and not judged.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,12 +59,13 @@ class Chosen:
 
 @dataclass(slots=True)
 class Audit:
-    """One comparison."""
+    """One comparison. `tell` is told how many records have been looked at."""
 
     settings: Settings
     asking: Asking
     beside: Beside
     grace_s: float = GRACE_S
+    tell: Callable[[int], None] = lambda _: None
     tallies: dict[ObjectName, Tally] = field(default_factory=dict)
     looked_at: int = 0
     _rules: Rules = field(init=False)
@@ -106,9 +107,11 @@ class Audit:
             self.tallies[obj] = Tally()
             mapping = await self.asking.patiently(lambda obj=obj: self.asking.edge.catalog.mapping(obj))  # type: ignore[misc] # bound
             async for ids in self._chunks(obj, chosen):
-                for difference in await self._compare(obj, ids, mapping):
-                    yield difference
+                found = await self._compare(obj, ids, mapping)
                 self.looked_at += len(ids)
+                self.tell(self.looked_at)
+                for difference in found:
+                    yield difference
 
     async def _chunks(self, obj: ObjectName, chosen: Chosen) -> AsyncIterator[Sequence[str]]:
         if chosen.ids is not None:

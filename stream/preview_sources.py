@@ -168,7 +168,7 @@ class FirstLoad(Source):
                     claimed = await self._claimed(obj, rows[start : start + PAGE], referenced=False)
                     for planned in await self.preview.page(obj, self._admitted(claimed), mapping):
                         yield planned
-                self.seen += len(rows)
+                    self.seen += len(rows[start : start + PAGE])
         for obj in ("Opportunity", "Contact", "Account", "User"):
             async for planned in self._parents(obj):
                 yield planned

@@ -114,10 +114,10 @@ class _Report:
             return
         if self.differences:
             click.echo()
-        rows = table("object", *(column.replace("_", " ") for column in COLUMNS), "agree %")
+        told = [column for column in COLUMNS if any(getattr(tally, column) for tally in self.audit.tallies.values())]
+        rows = table("object", *(column.replace("_", " ") for column in told), "share")
         for obj, tally in self.audit.tallies.items():
-            numbers = [f"{getattr(tally, column):,}" for column in COLUMNS]
-            rows.add_row(obj, *numbers, _percent(_share([tally])))
+            rows.add_row(obj, *(f"{getattr(tally, column):,}" for column in told), _percent(_share([tally])))
         console().print(rows)
         share = _share(list(self.audit.tallies.values()))
         click.echo(f"\n{_percent(share)} of the records compared agree." if share is not None else "\nNothing could be compared.")
@@ -149,9 +149,9 @@ async def _audit(settings: Settings, sample: int | None, *, mend: bool, as_json:
         report = _Report(audit, chosen, as_json)
         try:
             with steps("records compared", chosen.total, clock) as progress:
+                audit.tell = progress.at
                 async for difference in audit.differences(chosen):
                     report.show(difference)
-                    progress.at(audit.looked_at)
                     if mend:
                         report.found.append(difference)
                         await _mend(settings, report, clock, least=REPAIR_MOST)

@@ -130,10 +130,11 @@ class _Report:
             click.echo(f"… and {self.payloads - self.shown:,} more (--limit N, or --json for all)")
         if self.payloads:
             click.echo()
-        rows = table("object", *ACTIONS)
+        some = [action for action in ACTIONS if every[action]]
+        rows = table("object", *some)
         for obj in OBJECTS:
             if obj in totals:
-                rows.add_row(obj, *(f"{totals[obj][action]:,}" for action in ACTIONS))
+                rows.add_row(obj, *(f"{totals[obj][action]:,}" for action in some))
         console().print(rows) if totals else click.echo("Nothing is open: nothing would be sent.")
         self._tell_new_people(totals)
 
