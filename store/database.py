@@ -163,13 +163,17 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def beside(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    """The store as it stands now, in one read transaction beside a running daemon: no lock is taken, nothing can be written."""
+async def beside(path: Path, *, any_schema: bool = False) -> AsyncIterator[aiosqlite.Connection]:
+    """The store as it stands now, in one read transaction beside a running daemon: no lock is taken, nothing can be written.
+
+    An older schema is StoreUnusable, unless any will do.
+    """
     _check_file(path, create=False)
     with translated(path):
         connection = await _reader(path)
         try:
-            await _check_current(connection, path)
+            if not any_schema:
+                await _check_current(connection, path)
             await connection.execute("BEGIN")
             yield connection
         finally:

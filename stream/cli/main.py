@@ -8,6 +8,7 @@ import click
 
 from stream.cli.audit import audit
 from stream.cli.backfill import backfill
+from stream.cli.backup import backup
 from stream.cli.dead import dead
 from stream.cli.demo import demo
 from stream.cli.doctor import doctor
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, why, plan, audit, dead, replay, backfill, pause, resume):
+for command in (demo, sandbox, init, doctor, run, status, why, plan, audit, dead, replay, backfill, pause, resume, backup):
     cli.add_command(command)
 
 

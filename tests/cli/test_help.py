@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from stream.cli.main import cli
 
-LATER = ("forget", "backup")
+LATER = ("forget",)
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -27,7 +27,7 @@ ALL = sorted(commands(cli))
 
 def test_the_commands_are_those_of_the_contract() -> None:
     assert {" ".join(path) for path in ALL} == {
-        *("run", "demo", "sandbox", "init", "status", "doctor", "why", "plan", "audit", "backfill", "pause", "resume"),
+        *("run", "demo", "sandbox", "init", "status", "doctor", "why", "plan", "audit", "backfill", "pause", "resume", "backup"),
         *("dead list", "dead show", "dead retry", "dead drop", "replay show", "replay set"),
     }
 
