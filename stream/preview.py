@@ -193,23 +193,32 @@ class Preview:
         return _planned(item, "update" if rows else "create", marketo_id, cause, _changes(body, rows[0] if rows else {}, mapping))
 
     async def _removals(self, obj: ObjectName, items: Sequence[Item], mapping: ObjectMapping) -> list[Planned]:
-        alone = [item for item in items if not await self._carried_on(item)]
-        rows = await self._held.rows(obj, [_gone(item) for item in alone], mapping) if alone else {}
+        shared = await self.foreseen.sharers([record.marketo_id for item in items if (record := item.claimed.record).marketo_id])
+        alone = [item for item in items if not await self._carried_on(item, shared)]
         found = [_planned(item, "nothing", None, "another record carries it on") for item in items if item not in alone]
+        carriers = await self._carriers(alone) if obj in PEOPLE else {}
+        rows = await self._held.rows(obj, [_gone(item) for item in alone], mapping) if alone else {}
         for item in alone:
-            there = rows.get(item.claimed.record.record_id, [])
             marketo_id = item.claimed.record.marketo_id
-            found.append(
-                _planned(item, "delete" if there else "nothing", marketo_id, "" if there else "Marketo does not have it")
-            )
+            if carrier := carriers.get(marketo_id or ""):
+                found.append(_planned(item, "nothing", marketo_id, f"{' '.join(carrier)} carries its Marketo person on"))
+            elif rows.get(item.claimed.record.record_id):
+                found.append(_planned(item, "delete", marketo_id, ""))
+            else:
+                found.append(_planned(item, "nothing", marketo_id, "Marketo does not have it"))
         return found
 
-    async def _carried_on(self, item: Item) -> bool:
+    async def _carriers(self, items: Sequence[Item]) -> dict[str, Key]:
+        """Who else's id the people of gone records carry in Marketo by now."""
+        ids = [record.marketo_id for item in items if (record := item.claimed.record).marketo_id]
+        own = [item.claimed.record.record_id for item in items]
+        return await self.asking.patiently(lambda: self._resolver.carriers_of(ids, own)) if ids else {}
+
+    async def _carried_on(self, item: Item, shared: Mapping[str, Sequence[Record]]) -> bool:
         """Whether another living record stands behind the same person or role."""
         record = item.claimed.record
-        if record.object in PEOPLE and record.marketo_id:
-            sharers = (await self.foreseen.sharers([record.marketo_id])).get(record.marketo_id, [])
-            return any(other.key != record.key for other in sharers)
+        if record.object in PEOPLE:
+            return any(other.key != record.key for other in shared.get(record.marketo_id or "", []))
         return bool(record.sent_key and await self.foreseen.sharing_role(record.sent_key, record.record_id))
 
 

@@ -274,3 +274,20 @@ async def test_deletes_are_planned_where_the_settings_delete(tmp_path: Path) -> 
             "Contact": "delete",
             "Opportunity": "delete",
         }
+
+
+async def test_a_deleted_records_person_that_another_one_carries_is_not_planned_to_be_deleted(tmp_path: Path) -> None:
+    async with world(tmp_path, **QUIET, deliver__deletes__Lead="delete") as here:
+        made = deal(here)
+        await here.start()
+        await here.until_quiet()
+        await here.stop()
+        person = here.lead_of(made.lead)["id"]
+        with here.org.losing_events():
+            other = here.org.create("Contact", contact_of(None, "Other"))
+        here.instance.change_lead(person, externalPersonId=other)
+        here.org.delete("Lead", made.lead)
+        await buffered(here)
+        found = await planned(here)
+        assert found["Lead", made.lead].action == "nothing"
+        assert other in found["Lead", made.lead].cause
