@@ -125,6 +125,8 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
     _check_file(path, create=create)
     if not os.access(path, os.W_OK):
         raise StoreUnusable(f"{path} is read-only", hint="make the file and its disk writable for this user")
+    if migrate:
+        _sync(path)
     with translated(path):
         if migrate:
             _sync(path)  # before SQLite has it open: closing a file gives up every lock that the process has on it
@@ -149,7 +151,10 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
 
 
 def _sync(path: Path) -> None:
-    """What a killed process had written, and not synced yet, is synced before anybody goes on from it."""
+    """What a killed process had written, and not synced yet, is synced before anybody goes on from it.
+
+    Only before SQLite has the file open: whoever closes a file gives back all locks that its process holds on it, SQLite's too.
+    """
     log = path.with_name(path.name + "-wal")
     try:
         for each in (path, *([log] if log.exists() else []), path.parent):
@@ -218,7 +223,10 @@ def _log_bytes(path: Path) -> int:
 
 
 def look(path: Path) -> None:
-    """Raise what opening this store would, as far as can be told without writing a byte beside it; a missing file is well."""
+    """Raise what opening this store would, as far as can be told without writing a byte beside it; a missing file is well.
+
+    Not for a process that has the store open: closing the file would give back SQLite's locks on it.
+    """
     directory = path.parent
     try:
         if path.exists():

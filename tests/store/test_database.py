@@ -186,6 +186,21 @@ async def test_the_holder_can_say_something_beside_the_store(path: Path) -> None
     await again.close()
 
 
+async def test_a_look_from_outside_leaves_the_log_to_the_daemon(path: Path) -> None:
+    """Whoever closes the file last empties the log and deletes it. That must not be somebody who came and went meanwhile."""
+    await fresh(path)
+    store = await Store.open(path)
+    await store.put_note("n", 1)
+    log = path.with_name("store.db-wal")
+    before = log.stat().st_ino
+    ask = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM note').fetchone())"
+    for _ in range(2):
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", ask, str(path)], check=True, capture_output=True)
+        assert log.stat().st_ino == before
+        await store.put_note("n", 2)
+    await store.close()
+
+
 async def test_a_command_beside_the_daemon_is_seen_by_it(path: Path) -> None:
     store = await Store.open(path)
     before = await store.data_version()
