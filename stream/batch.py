@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from store.model import Claimed
+from store.model import PEOPLE, Claimed
 from stream.clock import Clock
 from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
@@ -216,9 +216,9 @@ def judged(poison: Poison, verdict: Verdict) -> Verdict:
 
 
 def _without_company(items: Sequence[Item]) -> bool:
-    """Take the company fields out of the items; False where there were none."""
+    """Take the company fields out of the people among the items; False where there were none. A company is made of them."""
     dropped = False
-    for item in items:
+    for item in (each for each in items if each.claimed.entry.object in PEOPLE):
         for name in COMPANY_FIELDS & item.body.keys():
             del item.body[name]
             dropped = True

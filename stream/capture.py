@@ -129,7 +129,7 @@ class Capture:
         streamed = self.modes.set_to("stream")
         if replay_from == ALL_RETAINED and self.first_from == ALL_RETAINED:
             for obj in streamed:
-                if not await self.store.intervals(obj):  # the first start, and nothing older is asked for
+                if not await self.store.intervals(obj) and not await self.store.cuts(obj):  # nothing older was ever asked for
                     since_s[obj] = now_s - RETAINED_S
                     await self.store.cover([Covered(obj, 0.0, since_s[obj], "waived")])
         if replay_from == NEW_EVENTS:

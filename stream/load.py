@@ -105,7 +105,7 @@ class Load:
         if self.first_load:
             return
         for obj in self.modes.set_to("poll"):
-            if not await self.rows.store.intervals(obj):
+            if not await self.rows.store.intervals(obj) and not await self.rows.store.cuts(obj):
                 await self.rows.store.cover([Covered(obj, 0.0, self.server_clock.now() - RETAINED_S, "waived")])
 
     async def _holes(self, obj: ObjectName) -> Sequence[Hole] | None:
@@ -118,7 +118,8 @@ class Load:
             return await store.holes(obj)
         if self.modes.of(obj) == "stream" and self.clock.monotonic() - self._began < PATIENCE_SECONDS:
             return None
-        return await store.holes(obj, self.server_clock.now()) if self.first_load else []
+        wanted = self.first_load or await store.cuts(obj)
+        return await store.holes(obj, self.server_clock.now()) if wanted else []
 
     async def _close(self, hole: Hole) -> None:
         wanted = Covered(hole.object, hole.from_s, hole.to_s, "read", hole.cuts)

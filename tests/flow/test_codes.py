@@ -291,6 +291,18 @@ async def test_a_companys_fields_in_a_lead_are_dropped_where_marketo_refuses_the
         assert not await here.dead()
 
 
+@pytest.mark.parametrize("whole_call", [True, False])
+async def test_a_company_keeps_its_fields_whatever_marketo_says_of_those_in_leads(tmp_path: Path, whole_call: bool) -> None:
+    async with world(tmp_path, deliver__max_attempts=2) as here:
+        here.touch_built_in_users()
+        account = here.org.create("Account", {"Name": "A", "Site": "There"})
+        refused = answered(here, "1021", 1) if whole_call else here.instance.refuse("company", account, "1021")
+        await here.start()
+        await here.until_quiet()
+        assert refused.hits == 1
+        assert here.instance.companies[account]["company"] == "A"
+
+
 async def test_a_companys_fields_in_a_lead_are_sent_where_the_setting_and_marketo_allow(tmp_path: Path) -> None:
     async with world(tmp_path, deliver__lead_company="when_no_account") as here:
         here.instance.quirks.company_fields_in_leads = "apply"

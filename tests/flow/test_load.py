@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sandbox.faults import Fault
 from sandbox.oracle import resent
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
+from store.model import Hole
 from tests.flow.scenes import company, contact_of, deal, lead_of, user
 from tests.flow.world import World, world
 
@@ -260,3 +263,22 @@ async def test_a_stop_of_many_days_is_read_again_from_where_it_was_and_no_furthe
         assert not here.events("changes_missed_by_stream"), "no stream was there that could have missed them"
         await covered(here)
         assert here.lead_of(old)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_polled_object_that_is_read_again_from_the_beginning_goes_on_being_polled(tmp_path: Path, restarts: bool) -> None:
+    async with world(tmp_path) as here:
+        made = deal(here)
+        await here.start()
+        await here.until_quiet()
+        assert here.store is not None
+        if restarts:
+            await here.salesforce.stop()
+        await here.store.cut([Hole("OpportunityContactRole", 0.0, here.clock.now(), "asked for by the operator")])
+        if restarts:
+            await here.restart()
+            await here.salesforce.start()
+        await here.until(lambda: [line["object"] for line in here.events("load_finished")] == ["OpportunityContactRole"])
+        await covered(here, "OpportunityContactRole")
+        here.org.update("OpportunityContactRole", made.role, {"IsPrimary": True})
+        await here.until_quiet()

@@ -122,6 +122,12 @@ class World:
         return self.marketo.instance
 
     @property
+    def session(self) -> aiohttp.ClientSession:
+        """The running daemon's HTTP session."""
+        assert self._session is not None
+        return self._session
+
+    @property
     def running(self) -> Daemon:
         """The daemon that runs now."""
         assert self.daemon is not None
@@ -196,14 +202,15 @@ class World:
         """Wait until both systems agree, everything published was taken, and the outbox is empty but for dead letters."""
         await self.until_equal(rules, seconds)
         for _ in range(int(seconds * 50)):
-            if await self._is_idle():
+            if await self.is_idle():
                 await self.until_equal(rules, seconds)
                 return
             await self.until(lambda: True)
             await asyncio.sleep(0.02)  # noqa: TID251 - polling the store
         raise AssertionError("the outbox is not empty")
 
-    async def _is_idle(self) -> bool:
+    async def is_idle(self) -> bool:
+        """Whether everything published was taken, and the outbox is empty but for dead letters."""
         assert self.store is not None
         replay = await self.store.replay("/data/ChangeEvents")
         unheard = replay is None and self.running.capture.first_from == NEW_EVENTS  # what was published before is loaded
