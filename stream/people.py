@@ -257,7 +257,7 @@ class Resolver:
         """Of the living records behind one Marketo person, only the first by rule sends its fields.
 
         They part when their emails part, unless somebody in Marketo has merged them into one. Where an email was perhaps taken
-        before, nobody can tell any more whether they did: the others are looked for anew.
+        before, nobody can tell any more whether they did: the others are looked for anew, and what they filled is answered for.
         """
         others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
         emails = await self._emails_of(
@@ -269,9 +269,9 @@ class Resolver:
             rest = [other for other in others.get(marketo_id, []) if other.key != record.key]
             first = min((order_of(other) for other in rest), default=order_of(record))
             moves = self.share and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
-            perhaps = self.share and _tells_email(item) and bool(item.claimed.entry.pending.doubt)  # it moved before
-            leaving = [other for other in rest if (moves or perhaps) and other.joined != marketo_id]
-            staying = [other for other in rest if other not in leaving]
+            moved = self.share and _tells_email(item) and bool(record.marketo_id and item.claimed.entry.pending.doubt)  # perhaps
+            leaving = [other for other in rest if (moves or moved) and other.joined != marketo_id]
+            staying = [other for other in rest if moved or other not in leaving]
             if marketo_id in taken:
                 resolution.deferred.append((item, "another record of the same Marketo person goes first"))
             elif order_of(record) > first and moves and record.joined != marketo_id:

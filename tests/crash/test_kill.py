@@ -138,3 +138,23 @@ async def test_a_parting_that_was_perhaps_done_is_done_for_both(tmp_path: Path) 
         assert await running.end(signal.SIGTERM) == 0
         assert here.lead_of(contact)["id"] == person
         assert here.lead_of(lead)["email"] == "lee@example.com"
+
+
+async def test_who_takes_a_person_over_empties_what_it_lacks_also_after_a_kill(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        account, _ = company(here)
+        lead = here.org.create("Lead", lead_of("First", Title="Boss"))
+        config = here.write_config()
+        running = await Running.start(config)
+        await here.until_equal(RULES)
+        person = here.lead_of(lead)["id"]
+        fault = here.marketo.faults.add(Fault("hang", path=r"^/rest/v1/leads\.json$", body_matches='"updateOnly"'))
+        contact = here.org.create("Contact", contact_of(account, "Second", Email="first@example.com"))
+        await here.until(lambda: fault.hits)
+        assert await running.end(signal.SIGKILL) == -signal.SIGKILL
+        here.marketo.faults.clear()
+        running = await Running.start(config)
+        await here.until(lambda: states_of(tmp_path / "store.db", lead, contact) == ["synced", "synced"])
+        await here.until_equal(RULES)
+        assert await running.end(signal.SIGTERM) == 0
+        assert (here.lead_of(contact)["id"], here.lead_of(contact).get("title")) == (person, None)
