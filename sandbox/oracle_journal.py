@@ -39,6 +39,9 @@ def check_journal(report: Report, instance: Instance, rules: Rules) -> None:
         if write.action == "deleted":
             _deleted(report, rules, write)
             continue
+        if write.action == "merged":  # what the loser was sent is the winner's now
+            filled |= {(LEAD, write.fields["id"], name) for place, key, name in filled if (place, key) == (LEAD, write.key)}
+            continue
         if write.object == LEAD and write.fields.get("unsubscribed", True) is False:
             report.wrong("unsubscribed", f"lead {write.key}: false was sent")
         for name, value in write.fields.items():
@@ -74,8 +77,16 @@ def resent(instance: Instance, since: int, until: int) -> list[Write]:
 
 
 def last_sent(journal: Iterable[Write]) -> Mapping[tuple[str, Any, str], Any]:
-    """The value that was last sent for each field of each record."""
-    return {(write.object, write.key, name): value for write in journal for name, value in write.fields.items()}
+    """The value last sent for each field of each record. A merge fills the winner's gaps with what the loser was sent."""
+    sent: dict[tuple[str, Any, str], Any] = {}
+    for write in journal:
+        if write.action == "merged":
+            winner = write.fields["id"]
+            gaps = [(name, value) for (place, key, name), value in sent.items() if (place, key) == (LEAD, write.key)]
+            sent |= {(LEAD, winner, name): value for name, value in gaps if empty(sent.get((LEAD, winner, name)))}
+        else:
+            sent |= {(write.object, write.key, name): value for name, value in write.fields.items()}
+    return sent
 
 
 def journal_key(place: str, record: Record) -> Any:

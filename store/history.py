@@ -27,6 +27,7 @@ What = Literal[
     "created",
     "updated",
     "deleted",
+    "merged",  # its Marketo person has become another's
     "shared",  # another record of the same Marketo person sends its fields
     "nothing",  # there was nothing to send, and why
     "retry",

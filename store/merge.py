@@ -77,6 +77,7 @@ def note(record: Record, change: Change) -> None:
         return
     if record.state in {"deleted", "dropped"}:
         record.state, record.known = "seen", {}  # it lives: its children wait for it again, and a delete is news again
+    record.merged_into = None
     if change.read_s is not None:
         record.read_s = change.read_s
 

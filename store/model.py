@@ -15,6 +15,7 @@ from store.digests import Known
 ObjectName = Literal["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]
 OBJECTS: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
 PEOPLE: tuple[ObjectName, ...] = ("Contact", "Lead")
+MERGEABLE: tuple[ObjectName, ...] = ("Account", "Contact", "Lead")
 
 Ref = Literal["owner", "account", "opportunity", "contact"]
 REFS: tuple[Ref, ...] = ("owner", "account", "opportunity", "contact")
@@ -123,7 +124,8 @@ class Record:
     """One Salesforce record as known here. `filled`: the Marketo fields this daemon has filled (and so may clear).
 
     `joined`: the Marketo person with which this one's was made one by a merge there; while it stands behind that person, the two
-    stay together whatever their emails.
+    stay together whatever their emails. `merged_into`: the record of the same object as which this one lives on after a merge in
+    Salesforce.
 
     `known`: what Marketo has of each Salesforce field, or will have once the record's entry is done. Whoever makes that untrue
     (another Marketo person, a key that is another now) forgets it. `story` is the number of the last line told of it
@@ -141,7 +143,7 @@ class Record:
     created: str | None = None
     filled: frozenset[str] = frozenset()
     sent_key: str | None = None
-    converted_to: str | None = None
+    merged_into: str | None = None
     joined: str | None = None
     read_s: int | None = None
     known: Known = field(default_factory=dict)
@@ -226,7 +228,7 @@ class Ack:
     """Marketo accepted the entry (or there was nothing to send); what is to be remembered of it.
 
     `removed`: Marketo has deleted the record, and its opportunity roles with it. The last four are for the record's story: what
-    was done (created, updated, deleted, shared, nothing), which fields were sent, why, and with how many others in one call.
+    was done (created, updated, deleted, merged, shared, nothing), which fields were sent, why, with how many others in one call.
     """
 
     entry_id: int
@@ -238,7 +240,7 @@ class Ack:
     sent_key: str | None = None
     forget_marketo_id: bool = False
     removed: bool = False
-    did: Literal["created", "updated", "deleted", "shared", "nothing"] = field(default="nothing", compare=False)
+    did: Literal["created", "updated", "deleted", "merged", "shared", "nothing"] = field(default="nothing", compare=False)
     sent: str = field(default="", compare=False)
     why: str = field(default="", compare=False)
     together: int = field(default=0, compare=False)

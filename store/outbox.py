@@ -319,6 +319,31 @@ def _bury(entry: Entry, dead: Dead) -> None:
     entry.attempts += 1
 
 
+async def follow_merges(tx: Transaction, obj: ObjectName, winners: Mapping[str, str], now_ms: int) -> int:
+    """Records were merged in Salesforce (loser's id → winner's): whoever names a loser as its account or contact names the winner
+    now, and is read; returns how many.
+
+    Salesforce's own events of those children may come or not, before or after.
+    """
+    lines = Lines(now_ms)
+    known = await waits.records(tx, [(obj, loser) for loser in winners])
+    for (_, loser), record in known.items():
+        record.merged_into = winners[loser]
+        lines.add(record, "moved", cause=f"merged into {obj} {winners[loser]} in Salesforce", marketo_id=record.marketo_id)
+        await tx.run("merged_on", winners[loser], loser)
+    await lines.write(tx)
+    await tx.run_many("put_record", [record_row(record) for record in known.values()])
+    children = [record_of(row) for row in await tx.rows("children_of", list_json(winners))]
+    for child in children:
+        child.account = winners.get(child.account or "", child.account)
+        child.contact = winners.get(child.contact or "", child.contact)
+    await tx.run_many("put_record", [record_row(child) for child in children])
+    living = [child for child in children if child.state not in {"deleted", "dropped", "converted"}]
+    why = f"its {obj.lower()} was merged into another"
+    await append(tx, [Change(*child.key, read=why) for child in living], now_ms)
+    return len(living)
+
+
 async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) -> int:
     """People were merged in Marketo: whoever stood behind the losers stands behind the winner; returns how many.
 

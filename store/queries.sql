@@ -16,12 +16,12 @@ SELECT e.* FROM json_each(?1) k JOIN entry e ON e.entry_id = k.value;
 -- put_record --
 -- Insert or replace what is known of one record.
 INSERT INTO record (object, record_id, state, marketo_id, owner, account, opportunity, contact, created, filled, sent_key,
-                    converted_to, joined, read_s, known, commit_ms, txn, seq, story)
+                    merged_into, joined, read_s, known, commit_ms, txn, seq, story)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (object, record_id) DO UPDATE SET
     state = excluded.state, marketo_id = excluded.marketo_id, owner = excluded.owner, account = excluded.account,
     opportunity = excluded.opportunity, contact = excluded.contact, created = excluded.created, filled = excluded.filled,
-    sent_key = excluded.sent_key, converted_to = excluded.converted_to, joined = excluded.joined,
+    sent_key = excluded.sent_key, merged_into = excluded.merged_into, joined = excluded.joined,
     read_s = excluded.read_s, known = excluded.known,
     commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq, story = excluded.story;
 
@@ -88,6 +88,25 @@ DELETE FROM wait WHERE (parent_object, parent_id) IN (SELECT value ->> 0, value 
 SELECT k.value AS parent_id, e.object, e.record_id FROM json_each(?1) k
 JOIN record r ON r.account = k.value OR r.opportunity = k.value OR r.contact = k.value
 JOIN entry e ON e.object = r.object AND e.record_id = r.record_id AND e.flow = 'deliver' AND e.kind = 'delete';
+
+-- open_moved_children --
+-- What is still to be sent of the children of the given accounts, into which others were merged; ?1 is a JSON array of their ids.
+SELECT k.value AS parent_id, e.object, e.record_id FROM json_each(?1) k
+JOIN record r ON r.account = k.value
+JOIN entry e ON e.object = r.object AND e.record_id = r.record_id AND e.flow = 'deliver' AND e.kind = 'upsert';
+
+-- children_of --
+-- The records that name the given ones as their account or contact; ?1 is a JSON array of record ids.
+SELECT r.* FROM json_each(?1) k JOIN record r ON r.account = k.value OR r.contact = k.value;
+
+-- parents_among --
+-- Which of the given records some record names as its account or contact; ?1 is a JSON array of record ids.
+SELECT k.value FROM json_each(?1) k
+WHERE EXISTS (SELECT 1 FROM record r WHERE r.account = k.value) OR EXISTS (SELECT 1 FROM record r WHERE r.contact = k.value);
+
+-- merged_on --
+-- What was merged into a record that has itself been merged is merged into the last one; ?1 is the new record, ?2 the old.
+UPDATE record SET merged_into = ?1 WHERE merged_into = ?2;
 
 -- referenced --
 -- Which of the given users own something known or are waited for; ?1 is a JSON array of user ids.

@@ -32,7 +32,7 @@ from store.model import (
     Stream,
     Unreadable,
 )
-from store.rows import keys_json
+from store.rows import entry_of, keys_json, list_json
 from store.scores import Person, ScoreRow
 from store.writer import Transaction, Waiting, Work, Writer
 
@@ -292,6 +292,22 @@ class Store:
         if forgotten:
             self.wake()
         return forgotten
+
+    async def follow_merges(self, obj: ObjectName, winners: Mapping[str, str], now_ms: int) -> int:
+        """Records were merged in Salesforce (loser's id → winner's); returns how many relations follow."""
+        moved = await self.submit(lambda tx: outbox.follow_merges(tx, obj, winners, now_ms))
+        if moved:
+            self.wake()
+        return moved
+
+    async def parents_among(self, record_ids: Sequence[str]) -> set[str]:
+        """Those of the records that some record names as its account or contact."""
+        return {row[0] for row in await self.submit(lambda tx: tx.rows("parents_among", list_json(record_ids)))}
+
+    async def in_doubt(self, keys: Sequence[Key]) -> set[Key]:
+        """Those of the records of which something was sent, and nobody knows yet whether Marketo took it."""
+        rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
+        return {entry.key for entry in map(entry_of, rows) if entry.state != "dead" and entry.pending.doubt}
 
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""

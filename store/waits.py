@@ -1,7 +1,8 @@
 """What waits for what. An entry is ready when no row of `wait` names it.
 
 An upsert waits for each parent that Marketo does not have yet; a parent nobody has an entry for gets one, to be read from
-Salesforce. A delete waits for the open deletes of its children. Whoever finishes a record lets go whoever waited for it.
+Salesforce. A delete waits for the open deletes of its children, and that of an account which was merged into another also for
+what is to be sent of that one's children: some were its own. Whoever finishes a record lets go whoever waited for it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ async def work_out(tx: Transaction, entries: Sequence[Entry], known: dict[Key, R
     asked = await _wait_for_parents(tx, upserts, known, now_ms)
     deletes = [entry for entry in entries if entry.pending.kind == "delete"]
     await _wait_for_child_deletes(tx, deletes)
+    await _wait_for_moved_children(tx, deletes, known)
     await tx.run("count_waits", ids)
     await _hold_parent_deletes(tx, deletes, known)
     await _free_parent_deletes(tx, [entry for entry in entries if entry.pending.kind == "upsert"], known, now_ms)
@@ -96,6 +98,18 @@ async def _wait_for_child_deletes(tx: Transaction, entries: Sequence[Entry]) -> 
         return
     rows = await tx.rows("open_child_deletes", list_json(parents))
     await tx.run_many("put_wait", [(parents[row["parent_id"]], row["object"], row["record_id"]) for row in rows])
+
+
+async def _wait_for_moved_children(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record]) -> None:
+    """The company of an account that was merged away goes only when its contacts and opportunities are with the other one."""
+    losers: dict[str, list[int]] = {}
+    for entry in entries:
+        winner = known[entry.key].merged_into
+        if entry.object == "Account" and winner is not None:
+            losers.setdefault(winner, []).append(entry.entry_id)
+    rows = await tx.rows("open_moved_children", list_json(losers)) if losers else []
+    waits = [(loser, row["object"], row["record_id"]) for row in rows for loser in losers[row["parent_id"]]]
+    await tx.run_many("put_wait", waits)
 
 
 async def _hold_parent_deletes(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record]) -> None:

@@ -28,7 +28,6 @@ STREAMED_OBJECTS_MAX = 5  # Salesforce, Change Data Capture allocations: more ne
 # Accepted from the start, and of no effect in this version. A key that begins to work leaves this list.
 NOT_YET: frozenset[KeyPath] = frozenset(
     {
-        ("deliver", "merge_people"),
         *(("filters", name) for name in OBJECTS if name != "User"),
     }
 )

@@ -162,7 +162,11 @@ class Deliver(Section):
     shared_email: Literal["share", "duplicate"] = Field(
         "share", description="Two Salesforce people with one email: share makes them one Marketo person, duplicate makes two."
     )
-    merge_people: bool = Field(True, description="A merge in Salesforce merges the Marketo people too.")
+    merge_people: bool = Field(
+        True,
+        description="A merge in Salesforce merges the Marketo people too, and so does the conversion of a lead into a contact "
+        "that has a person of its own. Else the lost one goes as the deletes settings say.",
+    )
     partition: str = Field("", description="The Marketo partition for new people, if any.")
     lead_company: Literal["never", "when_no_account"] = Field(
         "never", description="Whether a lead's company name is sent with the lead: never, or when_no_account."

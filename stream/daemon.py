@@ -42,6 +42,7 @@ from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
 from stream.marketo.limits import Gate
+from stream.merges import Merges
 from stream.new_people import NOTE as NEW_PEOPLE
 from stream.new_people import NewPeople
 from stream.notify import Notify
@@ -172,6 +173,7 @@ def rules(settings: Settings, user_filter: filters.RecordFilter) -> Rules:
         empty_role=settings.deliver.empty_role,
         deleted_field=settings.deliver.deleted_field,
         sales_person_filter=user_filter,
+        merge_people=settings.deliver.merge_people,
     )
 
 
@@ -300,32 +302,34 @@ class Daemon:
 
     def _deliver(self) -> Deliver:
         settings, edge = self.settings.deliver, self.edges
-        exclusion, proof = self.exclusion, Proof(self.clock)
-        resolver = Resolver(edge.marketo, self.store, SalesforcePeople(edge.salesforce), share=settings.shared_email == "share")
+        proof, salesforce = Proof(self.clock), SalesforcePeople(edge.salesforce)
+        waits = Waits(Backoff(1.0, 900.0), settings.settle_seconds)
+        people_calls = PeopleCalls(
+            store=self.store,
+            marketo=edge.marketo,
+            resolver=Resolver(edge.marketo, self.store, salesforce, share=settings.shared_email == "share"),
+            exclusion=self.exclusion,
+            max_attempts=settings.max_attempts,
+            batch_size=settings.batch_size,
+            partition=settings.partition,
+            proof=proof,
+            poison=self.holds.poison,
+            new_people=NewPeople(settings.max_new_people_a_day),
+        )
         self.dispatch = Dispatch(
             store=self.store,
             marketo=edge.marketo,
-            people_calls=PeopleCalls(
-                store=self.store,
-                marketo=edge.marketo,
-                resolver=resolver,
-                exclusion=exclusion,
-                max_attempts=settings.max_attempts,
-                batch_size=settings.batch_size,
-                partition=settings.partition,
-                proof=proof,
-                poison=self.holds.poison,
-                new_people=NewPeople(settings.max_new_people_a_day),
-            ),
+            people_calls=people_calls,
+            merges=Merges(self.store, salesforce, edge.marketo, people_calls, self.exclusion, waits, self._now_ms),
             rules=rules(self.settings, edge.user_filter),
-            waits=Waits(Backoff(1.0, 900.0), settings.settle_seconds),
+            waits=waits,
             clock=self.clock,
             max_attempts=settings.max_attempts,
             batch_size=settings.batch_size,
             proof=proof,
             holds=self.holds,
             suspicion=self.suspicion,
-            exclusion=exclusion,
+            exclusion=self.exclusion,
         )
         return Deliver(
             store=self.store,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.holds import POISONED
-from store.model import PEOPLE, Ack, Claimed, Dead, HandOver, ObjectName, Record, Retry
+from store.model import PEOPLE, Ack, Claimed, Dead, HandOver, Key, ObjectName, Record, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Item, Proof, Verdict
@@ -22,8 +22,9 @@ from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation
+from stream.merges import Merges
 from stream.people_calls import PeopleCalls, Replan, carried_on
-from stream.plan import Converted, Done, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
+from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
 from stream.settle import Settled, Waits, back, settle
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Dispatch:
     store: Store
     marketo: MarketoClient
     people_calls: PeopleCalls
+    merges: Merges
     rules: Rules
     waits: Waits
     clock: Clock
@@ -67,18 +69,18 @@ class Dispatch:
         """Send a claimed batch and write down what became of each entry; returns the sum of it."""
         settled = Settled()
         items: list[Item] = []
-        for each in claimed:
-            if self.holds.poison.stopped:
-                settled.add(Retry(each.entry.entry_id, each.entry.key, self.now_ms(), tried=False))
-                continue
+        merging: dict[Key, list[Claimed]] = {}
+        for each in await self.merges.follow(claimed, settled):
             each.record.filled |= mapping.names_of(each.entry.pending.doubt)  # whoever takes the person over answers for it too
             planned = plan(each, mapping, self.rules)
-            if isinstance(planned, Upsert | Remove):
-                items.append(_item(each, planned))
-            elif isinstance(planned, Converted):
-                await self._convert(each, planned, settled)
+            if isinstance(planned, Merge) and not self.holds.poison.stopped:
+                merging.setdefault(planned.winner, []).append(each)
             else:
-                await self._without_calls(each, planned, settled)
+                await self._sort(each, planned, items, settled)
+        for winner, losers in merging.items():
+            for each in await self.merges.run(winner, losers, settled, self._write):
+                each.record.merged_into = None
+                await self._sort(each, plan(each, mapping, self.rules), items, settled)
         if obj in PEOPLE:
             items.sort(key=lambda item: people.order_of(item.claimed.record))
 
@@ -95,6 +97,17 @@ class Dispatch:
         if settled.suspects:
             self.suspicion.set()
         return settled
+
+    async def _sort(self, claimed: Claimed, planned: Plan, items: list[Item], settled: Settled) -> None:
+        """What is to be sent goes to the items; everything else is settled, or goes back where the flow is poisoned."""
+        if self.holds.poison.stopped:
+            settled.add(Retry(claimed.entry.entry_id, claimed.entry.key, self.now_ms(), tried=False))
+        elif isinstance(planned, Upsert | Remove):
+            items.append(_item(claimed, planned))
+        elif isinstance(planned, Converted):
+            await self._convert(claimed, planned, settled)
+        else:
+            await self._without_calls(claimed, planned, settled)
 
     async def _write(self, settled: Settled) -> None:
         """Commit what has become of entries so far: other batches may touch the same people only when the store knows."""
@@ -119,6 +132,10 @@ class Dispatch:
     async def _convert(self, claimed: Claimed, planned: Converted, settled: Settled) -> None:
         """The lead's person goes to the contact, unless a batch is creating one for it just now: then after that."""
         entry, record = claimed.entry, claimed.record
+        if await self._both_are_people(record, planned) and not await self.merges.run(
+            ("Contact", planned.contact_id), [claimed], settled, self._write
+        ):
+            return
         keys = {f"ext:{record.record_id}", f"ext:{planned.contact_id}"}
         if record.marketo_id:
             keys.add(f"id:{record.marketo_id}")
@@ -130,6 +147,12 @@ class Dispatch:
             )
             await self._write(settled)
         log.info("lead_converted", lead=entry.record_id, contact=planned.contact_id, marketo_id=record.marketo_id)
+
+    async def _both_are_people(self, record: Record, planned: Converted) -> bool:
+        """Whether the lead and the contact have different people in Marketo, which are to be merged."""
+        key: Key = ("Contact", planned.contact_id)
+        contact = (await self.store.records([key])).get(key) if self.rules.merge_people and record.marketo_id else None
+        return contact is not None and contact.marketo_id not in {None, record.marketo_id}
 
     async def _without_calls(self, claimed: Claimed, planned: Plan, settled: Settled) -> None:
         """Entries whose outcome is clear without Marketo."""
@@ -148,14 +171,10 @@ class Dispatch:
 
     async def _pass_on(self, record: Record, settled: Settled) -> bool:
         """Where another living record shares the person of one that is gone, that one carries it now; False where none does."""
-        if record.marketo_id is None:
-            return False
-        sharers = (await self.store.sharers([record.marketo_id])).get(record.marketo_id, [])
-        others = sorted((other for other in sharers if other.key != record.key), key=people.order_of)
-        if others:
-            why = "carries the Marketo person it shared from now on"
-            settled.handovers.append(HandOver(record.key, others[0].key, record.marketo_id, record.filled, why))
-        return bool(others)
+        heir = await self.people_calls.heir(record)
+        if heir is not None:
+            settled.handovers.append(heir)
+        return heir is not None
 
     async def _passed_on(self, item: Item, settled: Settled) -> bool:
         """Whether this is the mark of a deleted record, and another one carries its person on: then nothing is marked."""

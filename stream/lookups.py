@@ -1,19 +1,24 @@
-"""What is asked of Salesforce before a person is created in Marketo, and of records that are missing."""
+"""What is asked of Salesforce before a person is created in Marketo or a record deleted there, and of what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import structlog
 
 from store.model import Key, ObjectName
 from stream.changes import seconds_of
-from stream.errors import StreamError
+from stream.errors import SalesforceError, StreamError
 from stream.ids import widen
 from stream.people import Living, LookupFailed
 from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.soql import in_chunks, in_list, select
 
+log = structlog.get_logger(__name__)
+
 READ_MOST = 2000
+HOPS_MOST = 10  # a chain of merges longer than that is followed by the deletes that come with it
 
 
 @dataclass(slots=True)
@@ -37,6 +42,33 @@ class SalesforcePeople:
                             found[key] = Living(key, row.get("CreatedDate"), converted)
         except StreamError as error:
             raise LookupFailed(f"Salesforce could not be asked who still exists: {error.message}") from error
+        return found
+
+    async def merged_into(self, obj: ObjectName, ids: Sequence[str]) -> dict[str, str]:
+        """Deleted record → the one into which it was merged in the end, for those of the records that were merged."""
+        found: dict[str, str] = {}
+        asked, hops = set(ids), 0
+        try:
+            while asked and hops < HOPS_MOST:
+                links = await self._masters(obj, sorted(asked))
+                found.update(links)
+                asked, hops = set(links.values()) - found.keys(), hops + 1
+        except SalesforceError as error:
+            if error.code != "INVALID_FIELD":
+                raise LookupFailed(f"Salesforce could not be asked what was merged: {error.message}") from error
+            log.warning("merges_not_visible", object=obj, hint="let the integration user see MasterRecordId")
+        except StreamError as error:
+            raise LookupFailed(f"Salesforce could not be asked what was merged: {error.message}") from error
+        return {record_id: _end(record_id, found) for record_id in ids if record_id in found}
+
+    async def _masters(self, obj: ObjectName, ids: Sequence[str]) -> dict[str, str]:
+        fields, found = ["Id", "MasterRecordId"], dict[str, str]()
+        for chunk in in_chunks(ids, beside=select(fields, obj, "Id IN () AND IsDeleted = true")):
+            asked = select(fields, obj, f"{in_list('Id', chunk)} AND IsDeleted = true")
+            async for page in self.salesforce.query(asked, deleted=True):
+                found.update(
+                    {widen(str(row["Id"])): widen(str(row["MasterRecordId"])) for row in page if row.get("MasterRecordId")}
+                )
         return found
 
     async def converted_from(self, contact_ids: Sequence[str]) -> dict[str, str]:
@@ -65,3 +97,11 @@ async def in_recycle_bin(salesforce: SalesforceClient, obj: ObjectName, ids: Seq
         async for page in salesforce.query(asked, deleted=True):
             gone.update({widen(str(row["Id"])): seconds_of(row["SystemModstamp"]) for row in page})
     return gone
+
+
+def _end(record_id: str, links: Mapping[str, str]) -> str:
+    seen = {record_id}
+    while (following := links.get(record_id)) is not None and following not in seen:
+        seen.add(following)
+        record_id = following
+    return record_id

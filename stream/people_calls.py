@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Retry
+from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Record, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict, judged
@@ -198,6 +198,15 @@ class PeopleCalls:
                 settled.handovers.append(HandOver(record.key, carrier, record.marketo_id, record.filled, why))
                 settled.add(carried_on(item))
         return others, []
+
+    async def heir(self, record: Record) -> HandOver | None:
+        """The Marketo person of a record that is gone goes to the first other record that shares it; None where none does."""
+        if record.marketo_id is None:
+            return None
+        sharers = (await self.store.sharers([record.marketo_id])).get(record.marketo_id, [])
+        others = sorted((other for other in sharers if other.key != record.key), key=people.order_of)
+        why = "carries the Marketo person it shared from now on"
+        return HandOver(record.key, others[0].key, record.marketo_id, record.filled, why) if others else None
 
     async def delete(self, keys: Sequence[Mapping[str, Any]]) -> list[RecordResult]:
         """Delete people by their Marketo ids. Where only a Salesforce id is named, that is looked up."""

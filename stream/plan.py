@@ -2,6 +2,7 @@
 
 claimed ──▶ Upsert   fields with every key the record has     ──▶ deliver resolves people and sends
         ├─▶ Remove   the key by which Marketo forgets it
+        ├─▶ Merge    its person becomes that of the record it was merged into
         ├─▶ Done     nothing to send, and why
         ├─▶ Reread   not enough is known
         └─▶ Refuse   a value Marketo would not take           ──▶ dead letter
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 import orjson
 
-from store.model import PEOPLE, Claimed, ObjectName, Record, RecordState, Ref
+from store.model import PEOPLE, Claimed, Key, ObjectName, Record, RecordState, Ref
 from stream.filters import RecordFilter
 from stream.ids import widen
 from stream.mapping import EXTERNAL_ID, LENGTHS, REF_FIELD, REFS_OF, TRUE_ONLY, ObjectMapping, Target, ValueRefusedError, convert
@@ -31,6 +32,7 @@ class Rules:
     empty_role: str = "Unspecified"
     deleted_field: str = ""
     sales_person_filter: RecordFilter = field(default_factory=RecordFilter)
+    merge_people: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,13 @@ class Remove:
     """Marketo is to forget this record; `key` is its delete key."""
 
     key: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The record was merged into this one of the same object, and the Marketo people are merged too."""
+
+    winner: Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class Refuse:
     cure: str
 
 
-Plan = Upsert | Remove | Done | Converted | Reread | Refuse
+Plan = Upsert | Remove | Merge | Done | Converted | Reread | Refuse
 
 
 def plan(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
@@ -131,6 +140,8 @@ def _removal(claimed: Claimed, rules: Rules) -> Plan:
     record = claimed.record
     if record.object == "User":
         return Done("synced" if record.in_marketo else "deleted", "sales persons are never deleted")
+    if record.merged_into and record.object in PEOPLE and rules.merge_people:
+        return Merge((record.object, record.merged_into))
     if rules.deletes[record.object] == "keep":
         return _kept(record, rules)
     if record.object in PEOPLE and (record.marketo_id or claimed.entry.pending.doubt):

@@ -27,7 +27,7 @@ from stream.lookups import SalesforcePeople
 from stream.mapping import EXTERNAL_ID, ObjectMapping
 from stream.people import Resolution, Resolver
 from stream.people_calls import take_over
-from stream.plan import Converted, Done, Plan, Refuse, Remove, Rules, Upsert, plan, sales_person
+from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Rules, Upsert, plan, sales_person
 from stream.same import differing
 
 Action = Literal["create", "update", "adopt", "conflict", "delete", "share", "nothing", "refused", "blocked", "later"]
@@ -124,6 +124,8 @@ class Preview:
             return Planned(key, "refused", marketo_id, f"{planned.code}: {planned.cause}")
         if isinstance(planned, Converted):
             return Planned(key, "nothing", marketo_id, f"it lives on as Contact {planned.contact_id}")
+        if isinstance(planned, Merge):
+            return Planned(key, "share", marketo_id, f"its Marketo person becomes that of {' '.join(planned.winner)}")
         if isinstance(planned, Done):
             return Planned(key, "nothing", marketo_id, planned.why)
         return Planned(key, "later", marketo_id, getattr(planned, "why", ""))

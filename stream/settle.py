@@ -40,6 +40,20 @@ class Settled:
     commits_ms: list[int] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
 
+    def take(self, part: Settled) -> None:
+        """What became of some more."""
+        for outcome in part.outcomes:
+            self.add(outcome)
+        self.follow_ups += part.follow_ups
+        self.handovers += part.handovers
+        self.left += part.left
+        self.commits_ms += part.commits_ms
+        self.accepted += part.accepted
+        self.pause = part.pause or self.pause
+        self.answered |= part.answered
+        self.waiting |= part.waiting
+        self.suspects |= part.suspects
+
     def add(self, outcome: Outcome) -> None:
         """One more entry is settled."""
         self.outcomes.append(outcome)

@@ -67,6 +67,7 @@ SENTENCES: Mapping[What, Callable[[Line], str]] = {
     "created": _sent,
     "updated": _sent,
     "deleted": lambda line: f"deleted in Marketo{_others(line)}",
+    "merged": lambda line: f"merged in Marketo{_others(line)}{_because(line)}",
     "shared": lambda line: f"nothing sent{_because(line)}",
     "nothing": lambda line: f"nothing to send{_because(line)}",
     "retry": lambda line: f"sent back{_others(line)}{_code(line)}: {line.cause or 'to be tried again'}",

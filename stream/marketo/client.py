@@ -31,6 +31,7 @@ MOST_RECORDS = 300
 MOST_BODY_BYTES = 1_000_000  # Marketo answers 413 above 1 MB
 ENVELOPE_BYTES = 1_000  # what surrounds the records in a body: action, lookup field, partition
 MOST_ACTIVITY_TYPES = 10
+MOST_MERGED = 25
 MOST_PAGES = 200  # 60,000 records for 300 values: a paging that goes on beyond this does not end
 TOKEN_CODES = frozenset({"601", "602"})
 NO_DATA_CODE = "702"
@@ -54,6 +55,7 @@ class Timeouts:
     paging_token: float = 310.0
     other: float = 40.0
     connect: float = 15.0
+    merge: float = 190.0
 
 
 def record_bytes(record: Mapping[str, Any]) -> int:
@@ -116,6 +118,12 @@ class MarketoClient:
         """Delete at most 300 records, named by their dedupe fields (leads: by `id`); results in the keys' order."""
         body = {} if obj == "leads" else {"deleteBy": "dedupeFields"}
         return await self._write(obj, f"/rest/v1/{obj}/delete.json", body, keys, self._timeouts.write)
+
+    async def merge(self, winner: str, losers: Sequence[str]) -> None:
+        """Merge at most 25 people into another. Refused as a whole: nothing has been merged then, or everything."""
+        _at_most(MOST_MERGED, losers, "people")
+        path = f"/rest/v1/leads/{winner}/merge.json"
+        await self._call(Request("POST", path, self._timeouts.merge, {"leadIds": ",".join(losers)}))
 
     async def find(
         self, obj: MarketoObject, filter_type: str, values: Sequence[str], fields: Sequence[str]

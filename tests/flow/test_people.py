@@ -186,7 +186,7 @@ async def test_a_lead_is_converted(tmp_path: Path, when: str, into: str) -> None
 
 
 async def test_a_lead_is_converted_into_a_contact_with_a_person_of_its_own(tmp_path: Path) -> None:
-    async with world(tmp_path) as here:
+    async with world(tmp_path, deliver__merge_people=False) as here:
         _, contact = company(here)
         lead = here.org.create("Lead", lead_of("Ito"))
         await here.start()

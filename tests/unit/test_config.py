@@ -505,7 +505,6 @@ class TestWarnings:
     @pytest.mark.parametrize(
         ("section", "line"),
         [
-            ("deliver", "merge_people = true"),
             ("filters", 'Lead = "Sync_to_Marketo__c = true"'),
         ],
     )
@@ -514,8 +513,8 @@ class TestWarnings:
         assert read(with_section(section, line)).warnings == [f"{key} does nothing yet in this version"]
 
     def test_they_are_warned_of_when_the_environment_sets_them(self, read: Read) -> None:
-        assert read(MINIMAL, {"MSI_STREAM_DELIVER__MERGE_PEOPLE": "false"}).warnings == [
-            "deliver.merge_people does nothing yet in this version"
+        assert read(MINIMAL, {"MSI_STREAM_FILTERS__LEAD": "Sync_to_Marketo__c = true"}).warnings == [
+            "filters.Lead does nothing yet in this version"
         ]
 
     def test_the_user_filter_works(self, read: Read) -> None:
