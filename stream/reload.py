@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 
 import structlog
 
-from stream import logs
 from stream.config import RELOADED, Loaded
 from stream.config_keys import Key, KeyPath, keys
-from stream.config_model import Section, Settings
+from stream.config_model import Log, Section, Settings
 from stream.daemon import Daemon
 from stream.errors import ConfigError
 
@@ -52,7 +51,7 @@ def _value(settings: Settings, key: Key) -> Any:
     return found
 
 
-async def reload(daemon: Daemon, read: Callable[[], Loaded]) -> None:
+async def reload(daemon: Daemon, read: Callable[[], Loaded], set_logs: Callable[[Log], None]) -> None:
     """Take over what may change. Raises what the store raises, and nothing for a file that cannot be used."""
     try:
         loaded = read()
@@ -65,6 +64,7 @@ async def reload(daemon: Daemon, read: Callable[[], Loaded]) -> None:
     changed = {key.name: _value(new, key) for key in differing(old, taken)}
     left = [key.name for key in differing(taken, new)]
     daemon.settings = taken
+    set_logs(taken.log)
     _into_loops(daemon, taken)
     await daemon.release_people()
     for warning in loaded.warnings:
@@ -84,7 +84,6 @@ def _remembered(daemon: Daemon, settings: Settings) -> Settings:
 
 def _into_loops(daemon: Daemon, settings: Settings) -> None:
     marketo, deliver, scores, reconcile = settings.marketo, settings.deliver, settings.scores, settings.reconcile
-    logs.configure(settings.log.level, settings.log.format)
     daemon.edges.gate.keep_within(marketo.calls_per_20s, marketo.concurrency)
     daemon.edges.marketo_budget.limit = marketo.daily_calls - marketo.reserve_calls
     daemon.edges.salesforce_budget.limit = reconcile.daily_calls
@@ -105,7 +104,7 @@ def _into_loops(daemon: Daemon, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def on_hangup(daemon: Daemon, read: Callable[[], Loaded]) -> AsyncIterator[None]:
+async def on_hangup(daemon: Daemon, read: Callable[[], Loaded], set_logs: Callable[[Log], None]) -> AsyncIterator[None]:
     """Reload whenever SIGHUP comes, one after the other."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
@@ -115,7 +114,7 @@ async def on_hangup(daemon: Daemon, read: Callable[[], Loaded]) -> AsyncIterator
             await asked.wait()
             asked.clear()
             with daemon.supervision.reloading():
-                await reload(daemon, read)
+                await reload(daemon, read, set_logs)
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(reloads(), name="reload")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import traceback
@@ -19,6 +20,7 @@ from stream.cli.load_bar import in_terminal, load_bar
 from stream.cli.options import BUSY, DEGRADED, config_option
 from stream.clock import SystemClock
 from stream.config import load
+from stream.config_model import Log
 from stream.daemon import Daemon, run_daemon
 from stream.errors import StreamError
 from stream.notify import Notify
@@ -49,7 +51,8 @@ def run(ctx: click.Context, config: Path | None) -> None:
     A host that cannot be reached ends nothing: it is said, what can be is buffered, and it is tried again.
     """
     loaded = load(config, os.environ)
-    logs.configure(loaded.settings.log.level, loaded.settings.log.format)
+    _set_logs(loaded.settings.log)
+    faulthandler.enable(2)  # the watchdog's SIGABRT then shows where the process stood
     for warning in loaded.warnings:
         log.warning("config_warning", warning=warning)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
@@ -67,6 +70,10 @@ def run(ctx: click.Context, config: Path | None) -> None:
         ctx.exit(max(codes))
 
 
+def _set_logs(settings: Log) -> None:
+    logs.configure(settings.level, settings.format, journal=os.environ.get("JOURNAL_STREAM", ""))
+
+
 @asynccontextmanager
 async def _beside(daemon: Daemon, config: Path) -> AsyncIterator[None]:
     """In a terminal a bar, and its end is the daemon's; elsewhere SIGHUP reloads."""
@@ -75,7 +82,7 @@ async def _beside(daemon: Daemon, config: Path) -> AsyncIterator[None]:
         async with load_bar(daemon, SystemClock()):
             yield
     else:
-        async with on_hangup(daemon, lambda: load(config, os.environ)):
+        async with on_hangup(daemon, lambda: load(config, os.environ), _set_logs):
             yield
 
 

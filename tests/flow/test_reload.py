@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from stream import logs
 from stream.config import RELOADED, load
 from stream.config_keys import KeyPath, keys
 from stream.daemon import Daemon
@@ -68,13 +67,12 @@ async def change(here: World, **values: Any) -> list[dict[str, Any]]:
     here.overrides.update({name.replace("__", "."): value for name, value in values.items()})
     path = here.write_config()
     with capture_logs() as said:
-        await reload(here.running, lambda: load(path, {}))
+        await reload(here.running, lambda: load(path, {}), lambda _: None)
     return [dict(line) for line in said]
 
 
 @pytest.mark.parametrize("path", EFFECTS, ids=".".join)
-async def test_each_safe_key_reaches_whoever_goes_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: KeyPath) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+async def test_each_safe_key_reaches_whoever_goes_by_it(tmp_path: Path, path: KeyPath) -> None:
     async with world(tmp_path, speed=1.0) as here:
         await here.start()
         effect, name = EFFECTS[path], ".".join(path)
@@ -88,8 +86,7 @@ async def test_each_safe_key_reaches_whoever_goes_by_it(tmp_path: Path, monkeypa
         assert await change(here) == [{"changed": {}, "event": "config_reloaded", "log_level": "info"}]
 
 
-async def test_what_is_not_safe_stays_and_is_named_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+async def test_what_is_not_safe_stays_and_is_named_each_time(tmp_path: Path) -> None:
     async with world(tmp_path, speed=1.0) as here:
         await here.start()
         secret = "another-secret-entirely"
@@ -106,10 +103,7 @@ async def test_what_is_not_safe_stays_and_is_named_each_time(tmp_path: Path, mon
         await here.until_equal()
 
 
-async def test_more_calls_than_are_remembered_across_a_kill_wait_for_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+async def test_more_calls_than_are_remembered_across_a_kill_wait_for_a_restart(tmp_path: Path) -> None:
     async with world(tmp_path, speed=1.0, marketo__calls_per_20s=50) as here:
         await here.start()
         await change(here, marketo__calls_per_20s=100)
@@ -119,8 +113,7 @@ async def test_more_calls_than_are_remembered_across_a_kill_wait_for_a_restart(
         assert here.running.edges.gate._limits.calls_per_window == 100
 
 
-async def test_a_raised_limit_of_new_people_lets_those_go_who_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+async def test_a_raised_limit_of_new_people_lets_those_go_who_waited(tmp_path: Path) -> None:
     async with world(tmp_path, deliver__max_new_people_a_day=1) as here:
         here.touch_built_in_users()
         for number in range(3):
@@ -132,8 +125,7 @@ async def test_a_raised_limit_of_new_people_lets_those_go_who_waited(tmp_path: P
         await here.until_equal()
 
 
-async def test_a_shorter_interval_is_not_waited_out_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda *_: None)
+async def test_a_shorter_interval_is_not_waited_out_first(tmp_path: Path) -> None:
     long = 100_000.0
     lead: dict[str, Any] = {"salesforce__objects__Lead": "poll"}
     async with world(tmp_path, reconcile__interval_seconds=long, reconcile__poll_interval_seconds=1.0, **lead) as here:
