@@ -19,7 +19,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from stream.config_keys import KeyPath, closest, keys, known_in, sections
-from stream.config_model import OBJECTS, Settings
+from stream.config_model import OBJECTS, WITHOUT_SECRETS, Settings
 from stream.config_sources import Gathered, find, gather
 from stream.errors import ConfigError
 
@@ -54,14 +54,17 @@ class Loaded:
     path: Path
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """Read the configuration; raises ConfigError, which names every problem at once, a line each."""
+def load(path: Path | None, environ: Mapping[str, str], *, secrets: bool = True) -> Loaded:
+    """Read the configuration; raises ConfigError, which names every problem at once, a line each.
+
+    Whoever only looks at the store asks for no `secrets`: they are neither read nor missed then.
+    """
     where = find(path, environ)
-    gathered = gather(where, environ)
+    gathered = gather(where, environ, secrets=secrets)
     problems = gathered.problems
     settings: Settings | None = None
     try:
-        settings = Settings.model_validate(gathered.tree)
+        settings = Settings.model_validate(gathered.tree, context={WITHOUT_SECRETS: not secrets})
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [*problems, *(_line(one, gathered) for one in details if _path_of(one) not in gathered.broken)]

@@ -30,6 +30,7 @@ OnDelete = Literal["delete", "keep"]
 
 OBJECTS: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
 
+SECRETS = frozenset({"client_secret", "private_key", "password", "refresh_token"})
 NEEDED: dict[Flow, tuple[str, ...]] = {
     "jwt": ("client_id", "private_key", "username"),
     "client_credentials": ("client_id", "client_secret"),
@@ -38,8 +39,16 @@ NEEDED: dict[Flow, tuple[str, ...]] = {
 }
 
 
+WITHOUT_SECRETS = "without secrets"  # in the validation's context: none was read, so none is missed
+
+
 def _path(found: Any) -> Any:
     return Path(found) if isinstance(found, str) and found and found.isprintable() else found
+
+
+def _is_not_asked_for(info: ValidationInfo) -> bool:
+    """A secret, where whoever loads the settings has no use for it."""
+    return bool(info.context and info.context.get(WITHOUT_SECRETS)) and info.field_name in SECRETS
 
 
 class Section(BaseModel):
@@ -97,7 +106,7 @@ class Salesforce(Section):
     @classmethod
     def _is_given_where_needed(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
         flow: Flow | None = info.data.get("flow")
-        if flow is None or info.field_name not in NEEDED[flow]:
+        if flow is None or info.field_name not in NEEDED[flow] or _is_not_asked_for(info):
             return value
         if not value:
             raise ValueError(f'a value: flow "{flow}" needs it')
@@ -124,8 +133,8 @@ class Marketo(Section):
 
     @field_validator("client_id", "client_secret")
     @classmethod
-    def _is_given(cls, value: str | SecretStr) -> str | SecretStr:
-        if not value:
+    def _is_given(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        if not value and not _is_not_asked_for(info):
             raise ValueError("a value: Marketo's sign-in needs it")
         return value
 
@@ -247,7 +256,9 @@ class Store(Section):
     """Where the daemon keeps what it knows."""
 
     path: Annotated[Path, BeforeValidator(_path)] = Field(
-        Path("/var/lib/msi-stream/store.db"), description="The SQLite database; a relative path starts at the configuration file."
+        Path("/var/lib/msi-stream/store.db"),
+        description="The SQLite database; a relative path starts at the configuration file. Without this key "
+        "/etc/msi-stream/NAME.toml has /var/lib/msi-stream/NAME/store.db.",
     )
 
 

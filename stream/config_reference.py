@@ -31,6 +31,9 @@ have none. A variable `MSI_STREAM_…` that sets no key is an error. `true`, `fa
 3. the file that `KEY_file` names (a relative path starts at the configuration file); line ends at its end are left out;
 4. the systemd credential `$CREDENTIALS_DIRECTORY/SECTION_KEY`, for example `salesforce_private_key`.
 
+Commands that only look at the store, or change it, need no secrets: `status`, `why`, `dead`, `replay`, `backfill`, `pause`,
+`resume`, `backup`.
+
 A private key may be written on one line with `\\n` between its lines, as environments often carry it.
 
 **While the daemon runs.** On SIGHUP (`systemctl reload msi-stream`) the file is read again. Keys marked ↻ are taken over at once;

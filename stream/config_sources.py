@@ -15,6 +15,7 @@ from stream.errors import ConfigError
 CONFIG_VARIABLE = "MSI_STREAM_CONFIG"
 SYSTEM_PATH = Path("/etc/msi-stream/config.toml")
 LOCAL_PATH = Path("msi-stream.toml")
+STATE_PATH = Path("/var/lib/msi-stream")  # of /etc/msi-stream/NAME.toml: NAME/store.db in it, as the template unit has it
 INIT_HINT = "write one with `msi-stream init`"
 SECRET_BYTES_MAX = 65536
 
@@ -78,8 +79,11 @@ def _place(message: str, text: str) -> tuple[str, int, int]:
     return what or message, len(lines), len(lines[-1]) + 1
 
 
-def gather(path: Path, environ: Mapping[str, str]) -> Gathered:
-    """Everything that is set, from all sources, by their precedence; nothing is judged yet but what cannot be read."""
+def gather(path: Path, environ: Mapping[str, str], *, secrets: bool = True) -> Gathered:
+    """Everything that is set, from all sources, by their precedence; nothing is judged yet but what cannot be read.
+
+    Without `secrets` none is read, wherever it lies.
+    """
     tree = read_toml(path)
     gathered = Gathered(tree)
     for known in sections():
@@ -87,15 +91,26 @@ def gather(path: Path, environ: Mapping[str, str]) -> Gathered:
     for key_path in (*keys(), *(file_path(key.path) for key in keys().values() if key.is_secret)):
         if _get(tree, key_path) is not None:
             gathered.origins[key_path] = ""
-    secrets = _overlay(gathered, environ)
+    given = _overlay(gathered, environ)
     base = path.absolute().parent
     for key in keys().values():
-        if key.is_secret:
-            _settle_secret(gathered, key, secrets, base, environ)
+        if key.is_secret and secrets:
+            _settle_secret(gathered, key, given, base, environ)
+        elif key.is_secret:
+            _pop(tree, key.path)
+            _pop(tree, file_path(key.path))
+    _name_store(gathered, path.absolute())
     database = _get(tree, ("store", "path"))
     if isinstance(database, str) and database and not gathered.origins[("store", "path")]:
         _set(tree, ("store", "path"), str(base / _expanded(database)))
     return gathered
+
+
+def _name_store(gathered: Gathered, path: Path) -> None:
+    """Each of several configurations in the system's place has a store of its own, named as it is."""
+    if path.parent == SYSTEM_PATH.parent and path.stem != SYSTEM_PATH.stem and _get(gathered.tree, ("store", "path")) is None:
+        _set(gathered.tree, ("store", "path"), str(STATE_PATH / path.stem / "store.db"))
+        gathered.origins[("store", "path")] = f"as {path} has it"
 
 
 def _overlay(gathered: Gathered, environ: Mapping[str, str]) -> dict[KeyPath, str]:

@@ -50,7 +50,7 @@ Examples:
 @click.pass_context
 def backfill(ctx: click.Context, objects: tuple[str, ...], since: str | None, config: Path | None, *, no_wait: bool) -> None:
     """Let the daemon read objects again, and watch how far it is."""
-    settings, clock = load(config, os.environ).settings, SystemClock()
+    settings, clock = load(config, os.environ, secrets=False).settings, SystemClock()
     now = clock.now()
     try:
         wanted, from_s = reading.chosen(objects, settings), reading.since_of(since, now)

@@ -40,7 +40,7 @@ Examples:
 @json_option
 def backup(dest: Path, keep: int | None, config: Path | None, *, force: bool, as_json: bool) -> None:
     """Copy the store to DEST, also while the daemon runs."""
-    path, clock = load(config, os.environ).settings.store.path, SystemClock()
+    path, clock = load(config, os.environ, secrets=False).settings.store.path, SystemClock()
     with steps("pages copied", None, clock) as progress:
         made = asyncio.run(backups.backup(path, dest, clock.now(), keep=keep, force=force, progress=progress.at))
     if as_json:

@@ -64,7 +64,7 @@ def _selecting(command: F) -> F:
 
 
 def _store(config: Path | None) -> Path:
-    return load(config, os.environ).settings.store.path
+    return load(config, os.environ, secrets=False).settings.store.path
 
 
 def _selection(targets: Sequence[str], obj: str | None, code: str | None) -> Selection:

@@ -63,7 +63,7 @@ flow_argument = click.argument("flow", type=click.Choice(FLOWS, case_sensitive=F
 def pause(ctx: click.Context, flow: str | None, config: Path | None) -> None:
     """Hold a flow: nothing new is sent, capture goes on buffering."""
     chosen = _chosen(flow)
-    said = asyncio.run(held.pause(load(config, os.environ).settings.store.path, chosen, SystemClock()))
+    said = asyncio.run(held.pause(load(config, os.environ, secrets=False).settings.store.path, chosen, SystemClock()))
     for each in chosen:
         already = each in said.before.paused
         since = f"has been paused since {moment(said.after.paused[each])}" if already else "is paused"
@@ -78,7 +78,7 @@ def pause(ctx: click.Context, flow: str | None, config: Path | None) -> None:
 def resume(ctx: click.Context, flow: str | None, config: Path | None) -> None:
     """Let a flow go on: one that was paused, or stopped because too many records were refused."""
     chosen = _chosen(flow)
-    said = asyncio.run(held.resume(load(config, os.environ).settings.store.path, chosen, SystemClock()))
+    said = asyncio.run(held.resume(load(config, os.environ, secrets=False).settings.store.path, chosen, SystemClock()))
     for each in chosen:
         was_held = each in said.before.paused or (each == "deliver" and said.before.poisoned is not None)
         click.echo(f"{WORDS[each]} {'goes on' if was_held else 'was not held'}.")

@@ -51,7 +51,7 @@ def replay() -> None:
 @json_option
 def show(config: Path | None, *, as_json: bool) -> None:
     """Show where the next start begins in each channel."""
-    found = asyncio.run(positions.stored(load(config, os.environ).settings))
+    found = asyncio.run(positions.stored(load(config, os.environ, secrets=False).settings))
     if as_json:
         print_json(found)
         return
@@ -67,7 +67,7 @@ def show(config: Path | None, *, as_json: bool) -> None:
 @config_option
 def set_(channel: str, replay_id: int, config: Path | None) -> None:
     """Set where the next start begins in CHANNEL. Only while the daemon is stopped."""
-    settings = load(config, os.environ).settings
+    settings = load(config, os.environ, secrets=False).settings
     asyncio.run(positions.put(settings, channel, replay_id, int(SystemClock().now() * 1000)))
     click.echo(f"{channel}: the next start begins with {positions.meaning(replay_id)}.")
     if channel != settings.salesforce.channel:

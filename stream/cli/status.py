@@ -41,7 +41,7 @@ Example:
 @click.pass_context
 def status(ctx: click.Context, config: Path | None, *, as_json: bool) -> None:
     """Tell how the daemon stands: freshness, backlog, what is blocked and why, dead letters, calls, hours to loss."""
-    found = asyncio.run(find_status(load(config, os.environ).settings, SystemClock().now()))
+    found = asyncio.run(find_status(load(config, os.environ, secrets=False).settings, SystemClock().now()))
     if as_json:
         print_json(found.as_json())
     else:

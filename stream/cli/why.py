@@ -41,7 +41,7 @@ Examples:
 @click.pass_context
 def why(ctx: click.Context, record_id: str, config: Path | None, *, as_json: bool) -> None:
     """Tell one record's whole story: what arrived, what was sent, what it waits for, and what to do."""
-    path = load(config, os.environ).settings.store.path
+    path = load(config, os.environ, secrets=False).settings.store.path
     try:
         story = asyncio.run(tell_why(path, record_id, int(SystemClock().now() * 1000)))
     except ValueError as error:

@@ -598,3 +598,34 @@ FILLED: dict[str, Any] = {
     "marketo.client_id": "service-id",
     "marketo.client_secret": "secret",
 }
+
+
+def test_whoever_only_looks_at_the_store_needs_no_secrets(tmp_path: Path, read: Read) -> None:
+    """Not those that are missing, not those that it may not read."""
+    read()
+    path = tmp_path / "given.toml"
+    bare = "\n".join(line for line in MINIMAL.splitlines() if "client_secret" not in line)
+    path.write_text(bare.replace("[marketo]", f'[marketo]\nclient_secret_file = "{tmp_path}"'))
+    loaded = load(path, {"MSI_STREAM_SALESFORCE__CLIENT_SECRET_FILE": "/nowhere"}, secrets=False)
+    assert loaded.settings.salesforce.reveal("client_secret") == ""
+    assert loaded.settings.marketo.client_secret.get_secret_value() == ""
+    path.write_text(bare.replace('client_id = "service-id"', "").replace("[salesforce]", "[salesforce]\nflw = 1"))
+    with pytest.raises(ConfigError, match=r"marketo\.client_id") as refused:
+        load(path, {}, secrets=False)
+    assert "salesforce.flow" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "store"),
+    [("north.toml", "north/store.db"), ("config.toml", "store.db")],
+)
+def test_each_of_several_configurations_has_a_store_of_its_own(tmp_path: Path, read: Read, name: str, store: str) -> None:
+    read()
+    path = tmp_path / "etc" / name
+    path.parent.mkdir()
+    path.write_text(MINIMAL)
+    assert load(path, {}).settings.store.path == Path("/var/lib/msi-stream") / store
+    path.write_text(MINIMAL + '[store]\npath = "here.db"\n')
+    assert load(path, {}).settings.store.path == path.with_name("here.db")
+    assert load(path, {"MSI_STREAM_STORE__PATH": "/elsewhere.db"}).settings.store.path == Path("/elsewhere.db")
