@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,9 +39,23 @@ async def content(tx: Transaction, entry_id: int) -> dict[str, Any]:
     """What a dead letter holds: the fields that were to be sent, or the event as it came. For the operator's eyes only."""
     row = (await tx.rows("entries_by_id", list_json([entry_id])))[0]
     if row["flow"] != "deliver":
-        return {"raw": orjson.loads(row["pending"])} if row["flow"] == "capture" else {}
+        return {"raw": _shown(row["pending"].decode())} if row["flow"] == "capture" else {}
     pending = entry_of(row).pending
     return {"kind": pending.kind, "fields": pending.fields, "whole": pending.whole, "read": pending.read}
+
+
+def _shown(text: str) -> Any:
+    """JSON as values, where they can be written again as they are; else its text."""
+    try:
+        value = json.loads(text, parse_constant=_refused)
+        orjson.dumps(value)
+    except (ValueError, TypeError, RecursionError):
+        return text
+    return value
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(constant)
 
 
 async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> int:

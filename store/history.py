@@ -24,6 +24,7 @@ What = Literal[
     "read",  # read whole from Salesforce
     "gone",  # Salesforce has deleted it
     "unseen",  # Salesforce does not show it
+    "unclear",  # what Salesforce tells of it cannot be understood, and why
     "created",
     "updated",
     "deleted",

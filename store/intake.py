@@ -150,8 +150,8 @@ async def put_entries(tx: Transaction, entries: Sequence[Entry], known: dict[Key
 
 
 async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms: int) -> None:
-    """Events that could not be understood become dead letters that hold them whole."""
-    cure = "read the event with `dead show`, change the record in Salesforce once more, then drop this entry"
+    """What could not be understood becomes a dead letter that holds it whole."""
+    cure = "the records that it names are read by themselves, others by the next sweep; look at it with `dead show`, then drop it"
     await tx.run_many(
         "put_dead",
         [
@@ -162,7 +162,7 @@ async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms:
                 now_ms,
                 now_ms,
                 0,
-                "UNREADABLE_EVENT",
+                event.code,
                 event.cause,
                 cure,
                 now_ms,
@@ -174,7 +174,8 @@ async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms:
 
 
 def _event_id(event: Unreadable) -> str:
-    return f"{event.channel}@{event.replay_id}#{hashlib.blake2b(event.raw.encode(), digest_size=6).hexdigest()}"
+    place = f"@{event.replay_id}" if event.replay_id is not None else ""
+    return f"{event.source}{place}#{hashlib.blake2b(event.raw.encode(), digest_size=6).hexdigest()}"
 
 
 def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pending | None) -> None:
@@ -194,10 +195,16 @@ def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pend
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """What a read found: the whole record, that it is gone from Salesforce, or that it cannot be seen."""
+    """What a read found: the whole record, that it is gone from Salesforce, that it cannot be seen, or cannot be understood."""
 
     snapshot: Change | None = None
     gone: bool = False
+    unclear: str = ""
+
+    @property
+    def told(self) -> history.What:
+        """The word for it in the record's story."""
+        return "read" if self.snapshot else "gone" if self.gone else "unclear" if self.unclear else "unseen"
 
 
 async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_ms: int) -> list[Key]:
@@ -209,7 +216,7 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     lines = Lines(now_ms)
     for entry in entries:
         result = results[entry.entry_id]
-        lines.add(known[entry.key], "read" if result.snapshot else "gone" if result.gone else "unseen", cause=entry.pending.read)
+        lines.add(known[entry.key], result.told, cause=result.unclear or entry.pending.read)
         settle(entry, known[entry.key], result, now_ms)
         if nothing_to_delete(entry, known[entry.key]):
             known[entry.key].state = "deleted"
@@ -256,3 +263,8 @@ def settle(entry: Entry, record: Record, result: ReadResult, now_ms: int) -> Non
         entry.code = "UNREADABLE_RECORD"
         entry.cause = f"Salesforce shows the integration user no {entry.object} with this id ({entry.pending.read})"
         entry.cure = "give the integration user access to the record (or drop this entry to go on without it), then retry it"
+        if result.unclear:
+            entry.cause = f"what Salesforce tells of the record cannot be understood: {result.unclear}"
+            entry.cure = (
+                "correct it in Salesforce (the change comes by itself) or take the field out of [fields.*], then retry it"
+            )

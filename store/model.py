@@ -111,12 +111,16 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An event that could not be understood: kept whole, as a dead letter."""
+    """An event, or a row without an id, that could not be understood: kept whole, as a dead letter.
 
-    channel: str
+    `source` is the channel it came on, or what was read.
+    """
+
+    source: str
     replay_id: int | None
     raw: str
     cause: str
+    code: Literal["UNREADABLE_EVENT", "UNREADABLE_ROW"] = "UNREADABLE_EVENT"
 
 
 @dataclass(slots=True)

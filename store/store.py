@@ -150,6 +150,7 @@ class Store:
         changes: Sequence[Change],
         now_ms: int,
         *,
+        unreadable: Sequence[Unreadable] = (),
         covered: Sequence[Covered] = (),
         notes: Mapping[str, Any] | None = None,
     ) -> intake.Taken:
@@ -158,6 +159,7 @@ class Store:
 
         async def work(tx: Transaction) -> intake.Taken:
             taken = await intake.append(tx, changes, now_ms)
+            await intake.keep_unreadable(tx, unreadable, now_ms)
             await coverage.cover(tx, covered)
             for name, text in texts.items():
                 if text is None:

@@ -14,20 +14,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-import orjson
 import structlog
 
+from store.errors import StoreError
+from store.intake import Taken
 from store.model import OBJECTS, Change, Covered, Hole, ObjectName, Replay, Stream, Unreadable
 from store.store import Store
 from stream import pulse
-from stream.changes import Echo, changes_of
+from stream.changes import Echo, asked_of, changes_of
 from stream.clock import Clock
 from stream.config_model import ObjectModes
 from stream.errors import ReplayRefused, StreamError
+from stream.json_text import whole_text
 from stream.mapping import SourceFields
-from stream.model import ChangeEvent, DecodeError, decode
+from stream.model import DecodeError, decode, subject
 from stream.retry import Backoff
 from stream.server_clock import ServerClock
 from stream.source import ALL_RETAINED, NEW_EVENTS, ChangeSource, Message, Subscription
@@ -49,6 +51,8 @@ class _Batch:
     unreadable: list[Unreadable] = field(default_factory=list)
     holes: list[Hole] = field(default_factory=list)
     commit_ms: int = 0
+    heard: Counter[ObjectName] = field(default_factory=Counter)
+    echoes: int = 0
 
 
 @dataclass(slots=True)
@@ -201,11 +205,20 @@ class Capture:
         await self.store.set_replay(Replay(self.channel, ALL_RETAINED, stored.commit_ms if stored else 0, now_ms))
 
     async def _take(self, messages: Sequence[Message], more: bool) -> None:
-        """Store what the messages say; the position goes with it."""
-        batch = _Batch()
-        for message in messages:
-            self._read(message, batch)
-        self.events += len(messages)
+        """Store what the messages say; the position goes with it. What cannot be stored is found, and kept as it came."""
+        try:
+            await self._store(messages, self._read(messages), more)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - no event may stop the daemon; it is kept whole for a person to look at
+            if len(messages) > 1:
+                for number, message in enumerate(messages, start=1):
+                    await self._take([message], more or number < len(messages))
+                return
+            cause = f"unexpected {type(error).__name__} while storing: a bug, please report"
+            await self._store(messages, _Batch(unreadable=[self._whole(messages[0], cause)]), more)
+
+    async def _store(self, messages: Sequence[Message], batch: _Batch, more: bool) -> None:
         now_ms = int(self.clock.now() * 1000)
         replay_id = last_whole_id(messages, more)
         replay = Replay(self.channel, replay_id, batch.commit_ms, now_ms) if replay_id is not None else None
@@ -215,8 +228,14 @@ class Capture:
         )
         if stream is not None:
             self._note_proven(stream)
+        self._tell(messages, batch, taken, replay_id)
+
+    def _tell(self, messages: Sequence[Message], batch: _Batch, taken: Taken, replay_id: int | None) -> None:
+        self.events += len(messages)
+        self.echoes += batch.echoes
+        self.by_object.update(batch.heard)
         for each in batch.unreadable:
-            log.error("event_unreadable", channel=each.channel, replay_id=each.replay_id, cause=each.cause)
+            log.error("event_unreadable", channel=each.source, replay_id=each.replay_id, cause=each.cause)
         for hole in batch.holes:
             log.warning("reread_asked", object=hole.object, why=hole.why)
         log.debug(
@@ -228,36 +247,52 @@ class Capture:
             pending=self.pending,
         )
 
-    def _read(self, message: Message, batch: _Batch) -> None:
-        try:
-            event = decode(message.data)
-            obj = self._object_of(event)
-            batch.commit_ms = max(batch.commit_ms, event.commit_ms)
-            if obj is None:
-                return
-            self.by_object[obj] += 1
-            if event.is_sweeping:
-                batch.holes.append(Hole(obj, 0.0, event.commit_ms / 1000, f"{event.change_type} without record ids"))
-            elif self.echo.is_echo(event):
-                self.echoes += 1
-            else:
-                batch.changes += changes_of(event, obj, self.fields)
-        except DecodeError as error:
-            batch.unreadable.append(_unreadable(message, str(error)))
-        except Exception as error:  # noqa: BLE001 - no event may stop the daemon; it is kept whole for a person to look at
-            batch.unreadable.append(
-                _unreadable(message, f"unexpected {type(error).__name__} while decoding: a bug, please report")
-            )
+    def _read(self, messages: Sequence[Message]) -> _Batch:
+        batch = _Batch()
+        for message in messages:
+            try:
+                self._decode(message.data, batch)
+            except DecodeError as error:
+                self._keep(message, str(error), batch)
+            except Exception as error:  # noqa: BLE001 - no event may stop the daemon; it is kept whole for a person to look at
+                self._keep(message, f"unexpected {type(error).__name__} while decoding: a bug, please report", batch)
+        return batch
 
-    def _object_of(self, event: ChangeEvent) -> ObjectName | None:
+    def _decode(self, data: Any, batch: _Batch) -> None:
+        event = decode(data)
+        obj = self._object_of(event.entity)
+        if obj is None:
+            return
+        if event.is_sweeping:
+            batch.holes.append(Hole(obj, 0.0, self.server_clock.now(), f"{event.change_type} without record ids"))
+        elif self.echo.is_echo(event):
+            batch.echoes += 1
+        else:
+            batch.changes += changes_of(event, obj, self.fields)
+        batch.heard[obj] += 1
+        batch.commit_ms = max(batch.commit_ms, event.commit_ms)
+
+    def _keep(self, message: Message, cause: str, batch: _Batch) -> None:
+        """An event that cannot be understood is kept whole, and the records that it names are read, if they are ours."""
+        entity, record_ids = subject(message.data)
+        obj = self._object_of(entity) if entity else None
+        if entity and obj is None:
+            return
+        batch.unreadable.append(self._whole(message, cause))
+        batch.changes += asked_of(obj, record_ids, "an event of it could not be understood") if obj is not None else []
+
+    def _whole(self, message: Message, cause: str) -> Unreadable:
+        return Unreadable(self.channel, message.replay_id, whole_text(message.data), cause)
+
+    def _object_of(self, entity: str) -> ObjectName | None:
         """The event's object, or None where it is not ours to take: said once."""
-        obj = next((each for each in OBJECTS if each == event.entity), None)
+        obj = next((each for each in OBJECTS if each == entity), None)
         if obj is not None and self.modes.of(obj) == "stream":
             return obj
-        if event.entity not in self._warned:
-            self._warned.add(event.entity)
+        if entity not in self._warned:
+            self._warned.add(entity)
             mode = self.modes.of(obj) if obj is not None else "no object of this daemon"
-            log.warning("events_passed_over", object=event.entity, mode=mode)
+            log.warning("events_passed_over", object=entity, mode=mode)
         return None
 
 
@@ -269,8 +304,3 @@ def last_whole_id(messages: Sequence[Message], more: bool) -> int | None:
     if not more:
         return ids[-1]
     return next((replay_id for replay_id in reversed(ids) if replay_id != ids[-1]), None)
-
-
-def _unreadable(message: Message, cause: str) -> Unreadable:
-    raw = orjson.dumps(message.data, default=str).decode()
-    return Unreadable(message.channel, message.replay_id, raw, cause)

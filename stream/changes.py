@@ -6,15 +6,16 @@ row   ──▶ the whole record, as of its SystemModstamp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from store.model import Change, ObjectName, Ref
-from stream.ids import is_user, widen
-from stream.mapping import DERIVED, NEEDED, REF_FIELD, REFS_OF, SourceFields
-from stream.model import ChangeEvent, DecodeError
+from stream.ids import id_of, is_user, widen
+from stream.mapping import DERIVED, NEEDED, REF_FIELD, REFS_OF, SourceFields, ref_object
+from stream.model import ChangeEvent, DecodeError, can_be_kept
 
 HOUSEKEEPING = frozenset(
     {"LastModifiedDate", "LastModifiedById", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate"}
@@ -43,13 +44,24 @@ class Echo:
 def changes_of(event: ChangeEvent, obj: ObjectName, fields: SourceFields) -> list[Change]:
     """The event as one change for each of its record ids. Raises DecodeError where an id is none."""
     try:
-        ids = [widen(record_id) for record_id in event.record_ids]
+        ids = [id_of(obj, record_id) for record_id in event.record_ids]
     except ValueError as error:
-        raise DecodeError(str(error)) from error
+        raise DecodeError(f"the event's recordIds: {error}") from error
     return [_change(event, obj, record_id, fields) for record_id in ids]
 
 
+def asked_of(obj: ObjectName, record_ids: Iterable[str], why: str, source: str = "") -> list[Change]:
+    """Those of the ids that are some, each to be read: nothing else is known of them."""
+    found: list[Change] = []
+    for record_id in record_ids:
+        with suppress(ValueError):
+            found.append(Change(obj, id_of(obj, record_id), read=why, source=source))
+    return found
+
+
 def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
+    if not event.has_place:
+        return Change(obj, record_id, read="the event does not say when it was", source=event.change_type)
     bare = Change(
         obj,
         record_id,
@@ -69,15 +81,8 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
     if event.change_type == "CREATE":
         return _created(event, bare, known, of_interest)
     news = {name: value for name, value in known.items() if value is not None or _says_cleared(event, name)}
-    diffs = sorted(event.diffs & of_interest)
-    derived = _derived(obj, event, of_interest)
-    return replace(
-        bare,
-        fields=news,
-        read=f"only a difference came of {', '.join(diffs)}" if diffs else derived,
-        refs=_refs(obj, news),
-        relevant=bool(news or diffs),
-    )
+    read = _untold(event, of_interest) or _derived(obj, event, of_interest)
+    return replace(bare, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read))
 
 
 def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_interest: frozenset[str]) -> Change:
@@ -85,8 +90,7 @@ def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_inte
     filled = {name: value for name, value in known.items() if value is not None}
     missing = [name for name in NEEDED[obj] if name not in filled]
     read = f"{', '.join(missing)} was not in the event" if missing else ""
-    if not read:
-        read = "only a difference came" if event.diffs else _derived(obj, event, of_interest)
+    read = read or _untold(event, of_interest) or _derived(obj, event, of_interest)
     return replace(
         bare,
         fields=filled,
@@ -95,6 +99,15 @@ def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_inte
         refs=_refs(obj, {REF_FIELD[ref]: None for ref in REFS_OF[obj]} | filled),
         created=_text_or_none(event.fields.get("CreatedDate")),
     )
+
+
+def _untold(event: ChangeEvent, of_interest: frozenset[str]) -> str:
+    """Why the record has to be read for fields whose new values the event does not tell; "" where it need not be."""
+    if diffs := sorted(event.diffs & of_interest):
+        return f"only a difference came of {', '.join(diffs)}"
+    if unclear := sorted(event.unclear & of_interest):
+        return f"{', '.join(unclear)} changed, and the event does not tell to what"
+    return ""
 
 
 def _derived(obj: ObjectName, event: ChangeEvent, of_interest: frozenset[str]) -> str:
@@ -117,27 +130,35 @@ def _refs(obj: ObjectName, fields: Mapping[str, Any]) -> dict[Ref, str | None]:
 
 
 def _ref(ref: Ref, value: Any) -> str | None:
-    """The parent's wide id; a queue is no sales person, so an owner that is none is left out."""
-    if not isinstance(value, str) or not value:
+    """The parent's wide id; a queue is no sales person, so an owner that is no user is left out."""
+    if value is None or value == "" or (ref == "owner" and _is_other_owner(value)):
         return None
     try:
-        wide = widen(value)
+        return id_of(ref_object(ref), value)
     except ValueError as error:
         raise DecodeError(f"{REF_FIELD[ref]}: {error}") from error
-    return None if ref == "owner" and not is_user(wide) else wide
+
+
+def _is_other_owner(value: Any) -> bool:
+    try:
+        return not is_user(widen(value)) if isinstance(value, str) else False
+    except ValueError:
+        return False
 
 
 def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, source: str = "") -> Change:
-    """A row as read or polled (flat REST fields) as a whole change. Raises DecodeError where Id or SystemModstamp is missing."""
+    """A row as read or polled (flat REST fields) as a whole change. Raises DecodeError where that cannot be told from it."""
     try:
-        record_id = widen(str(row.get("Id") or ""))
+        record_id = id_of(obj, row.get("Id"))
     except ValueError as error:
-        raise DecodeError(str(error)) from error
+        raise DecodeError(f"the row's Id: {error}") from error
     read_s = seconds_of(row.get("SystemModstamp"))
     if row.get("IsDeleted") is True:
         return Change(obj, record_id, kind="delete", read_s=read_s, source=source)
     of_interest = fields.of(obj)
     filled = {name: value for name, value in row.items() if name in of_interest and value is not None}
+    if unclear := sorted(name for name, value in filled.items() if not can_be_kept(value)):
+        raise DecodeError(f"the row's {', '.join(unclear)} has parts, or is no value there is")
     refs = _refs(obj, {REF_FIELD[ref]: row.get(REF_FIELD[ref]) for ref in REFS_OF[obj]})
     return Change(
         obj,
@@ -154,10 +175,13 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, sour
 def seconds_of(stamp: Any) -> int:
     """Salesforce's `2026-01-31T12:00:00.000+0000` in whole seconds since the epoch. Raises DecodeError."""
     try:
-        return int(datetime.fromisoformat(str(stamp)).timestamp())
-    except ValueError as error:
-        raise DecodeError("the row's SystemModstamp is missing or no datetime") from error
+        moment = datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
+        if moment is not None and moment.tzinfo is not None and moment.year > 1970:
+            return int(moment.timestamp())
+    except (ValueError, OverflowError):
+        pass
+    raise DecodeError("the row's SystemModstamp is missing or no datetime with a zone")
 
 
 def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and can_be_kept(value) else None

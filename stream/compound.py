@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+UNCLEAR: Final = object()
+"""In place of the parts of a compound that came in no form that is known."""
 
 _ADDRESS = (
     "Street",
@@ -37,22 +40,20 @@ def flat_names(name: str, obj: str) -> tuple[str, ...]:
     """The flat names behind a name in changedFields: `Name.FirstName` → FirstName, a whole compound → all its parts."""
     compound, dot, part = name.partition(".")
     if dot:
-        return (PARTS.get(compound, {}).get(part, part),)
+        return (PARTS.get(compound, {}).get(part, name),)
     if compound in PARTS and not (compound == "Name" and obj in NAME_IS_TEXT):
         return tuple(PARTS[compound].values())
     return (name,)
 
 
 def flatten(payload: Mapping[str, Any], obj: str) -> Iterator[tuple[str, Any]]:
-    """The payload's fields under their flat names; a compound that is null is null in all its parts."""
+    """The payload's fields under their flat names; a compound that is null, or unclear, is so in all its parts."""
     for name, value in payload.items():
-        if name not in PARTS or isinstance(value, str) or (name == "Name" and obj in NAME_IS_TEXT and value is None):
+        if name not in PARTS or (name == "Name" and obj in NAME_IS_TEXT and not isinstance(value, Mapping)):
             yield name, value
         elif isinstance(value, Mapping) and "diff" not in value:
             for part, inner in value.items():
                 yield PARTS[name].get(part, f"{name}.{part}"), inner
-        elif value is None:
-            for flat in PARTS[name].values():
-                yield flat, None
         else:
-            yield name, value
+            for flat in PARTS[name].values():
+                yield flat, None if value is None else UNCLEAR

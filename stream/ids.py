@@ -6,12 +6,24 @@ Source: Salesforce, "ID Field Type". Marketo's external ids are always the 18-ch
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from store.model import ObjectName
 
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 QUEUE = "00G"
 USER = "005"
+PREFIX: Mapping[ObjectName, str] = {
+    "User": USER,
+    "Account": "001",
+    "Contact": "003",
+    "Lead": "00Q",
+    "Opportunity": "006",
+    "OpportunityContactRole": "00K",
+}
+"""The first three characters of each object's ids, the same in every org."""
 
 
 def widen(record_id: str) -> str:
@@ -31,3 +43,14 @@ def _suffix(group: str) -> str:
 def is_user(record_id: str) -> bool:
     """Whether the id is a user's; an owner may also be a queue."""
     return record_id.startswith(USER)
+
+
+def id_of(obj: ObjectName, value: object) -> str:
+    """The wide id of a record of this object; ValueError, which tells nothing of the value, where it is none."""
+    try:
+        wide = widen(value) if isinstance(value, str) else ""
+    except ValueError:
+        wide = ""
+    if wide[:3] != PREFIX[obj]:
+        raise ValueError(f"expected a Salesforce id of 15 or 18 letters and digits that begins with {PREFIX[obj]}")
+    return wide

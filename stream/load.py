@@ -152,7 +152,7 @@ class Load:
             await self.bulk.wait(progress.job)
             async for rows, locator in self.bulk.pages(progress.job, progress.locator):
                 progress.locator = locator or ALL_READ
-                yield Page(self.rows.changes(hole.object, rows, _source(progress), loaded=progress.whole), len(rows))
+                yield self.rows.page(hole.object, rows, _source(progress), loaded=progress.whole)
         except BulkJobLost as lost:
             if not lost.another_helps:
                 self._by_query.add(hole.object)

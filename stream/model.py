@@ -5,7 +5,8 @@ Source: Salesforce, Change Data Capture Developer Guide, "Change Event Header Fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -25,6 +26,8 @@ ChangeType = Literal[
 CHANGE_TYPES: frozenset[str] = frozenset(get_args(ChangeType))
 
 MOST = 2**63  # the database keeps whole numbers below it
+MOST_MS = 253_402_300_800_000  # the end of the year 9999, beyond which there is no moment
+MOST_NAME = 255
 OVERFLOW_ID = "000000000000000AAA"
 
 
@@ -34,9 +37,11 @@ class DecodeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
-    """One change event. `fields` are flat; `diffs` names the fields of which only a difference came.
+    """One change event. `fields` are flat, each a value that can be kept.
 
-    `record_ids` may hold several ids (the same change to several records), or a wildcard such as `001*`.
+    `diffs` names the fields of which only a difference came, `unclear` those that changed to something else that cannot be
+    taken as it came: it is missing, has parts, or is no value there is. `record_ids` may hold several ids (the same change to
+    several records), or a wildcard such as `001*`. What the header lacks is "" or 0.
     """
 
     entity: str
@@ -49,7 +54,7 @@ class ChangeEvent:
     changed: frozenset[str]
     fields: Mapping[str, Any]
     diffs: frozenset[str]
-    replay_id: int | None
+    unclear: frozenset[str] = frozenset()
 
     @property
     def is_gap(self) -> bool:
@@ -63,45 +68,86 @@ class ChangeEvent:
             record_id == OVERFLOW_ID or record_id.endswith("*") for record_id in self.record_ids
         )
 
+    @property
+    def has_place(self) -> bool:
+        """Whether it says where it stands among the others: without that, nobody can tell what is newer."""
+        return bool(self.transaction and self.sequence > 0 and self.commit_ms > 0)
 
-def decode(data: Mapping[str, Any]) -> ChangeEvent:
+
+def decode(data: Any) -> ChangeEvent:
     """The `data` of a Bayeux message as a change event. Raises DecodeError."""
-    payload = data.get("payload")
-    header = payload.get("ChangeEventHeader") if isinstance(payload, Mapping) else None
-    if not isinstance(payload, Mapping) or not isinstance(header, Mapping):
-        raise DecodeError("the event has no payload.ChangeEventHeader")
-    entity = _text(header, "entityName")
-    change_type = _text(header, "changeType")
-    if change_type not in CHANGE_TYPES:
-        raise DecodeError(f"the event's changeType is none that is known: {change_type[:40]!r}")
+    payload, header = _parts(data)
+    entity = _entity(header)
     flat = dict(flatten({name: value for name, value in payload.items() if name != "ChangeEventHeader"}, entity))
     diffs = frozenset(name for name, value in flat.items() if isinstance(value, Mapping) and "diff" in value)
-    changed = frozenset(flat_name for name in _names(header) for flat_name in flat_names(name, entity))
+    kept = {name: value for name, value in flat.items() if can_be_kept(value)}
+    names = _names(header)
     return ChangeEvent(
         entity=entity,
         record_ids=_record_ids(header),
-        change_type=change_type,  # type: ignore[arg-type] # checked against CHANGE_TYPES above
+        change_type=_change_type(header),
         origin=str(header.get("changeOrigin") or ""),
-        transaction=str(header.get("transactionKey") or ""),
-        sequence=_number(header, "sequenceNumber"),
-        commit_ms=_number(header, "commitTimestamp"),
-        changed=changed,
-        fields={name: value for name, value in flat.items() if name not in diffs},
+        transaction=_transaction(header),
+        sequence=_number(header, "sequenceNumber", MOST),
+        commit_ms=_number(header, "commitTimestamp", MOST_MS),
+        changed=frozenset(flat_name for name in names for flat_name in flat_names(name, entity)),
+        fields=kept,
         diffs=diffs,
-        replay_id=_replay_id(data),
+        unclear=frozenset(flat.keys() - kept.keys() - diffs | _untold(names, entity, flat)),
     )
 
 
-def _text(header: Mapping[str, Any], name: str) -> str:
-    value = header.get(name)
-    if not isinstance(value, str) or not value:
-        raise DecodeError(f"the event's {name} is missing or no text")
-    return value
+def subject(data: Any) -> tuple[str, tuple[str, ...]]:
+    """The object and the record ids of an event that cannot be understood, as far as it names them."""
+    try:
+        _, header = _parts(data)
+        entity = _entity(header)
+    except DecodeError:
+        return "", ()
+    try:
+        return entity, _record_ids(header)
+    except DecodeError:
+        return entity, ()
 
 
-def _number(header: Mapping[str, Any], name: str) -> int:
-    value = header.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST:
+def _parts(data: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The payload and its header."""
+    payload = data.get("payload") if isinstance(data, Mapping) else None
+    header = payload.get("ChangeEventHeader") if isinstance(payload, Mapping) else None
+    if not isinstance(payload, Mapping) or not isinstance(header, Mapping):
+        raise DecodeError("the event has no payload.ChangeEventHeader")
+    return payload, header
+
+
+def _entity(header: Mapping[str, Any]) -> str:
+    entity = header.get("entityName")
+    if not _is_name(entity):
+        raise DecodeError("the event's entityName is missing or no name")
+    return str(entity)
+
+
+def _change_type(header: Mapping[str, Any]) -> ChangeType:
+    change_type = header.get("changeType")
+    if not isinstance(change_type, str) or change_type not in CHANGE_TYPES:
+        shown = f": {change_type!r}" if _is_name(change_type) else ""
+        raise DecodeError(f"the event's changeType is none that is known{shown}")
+    return change_type  # type: ignore[return-value] # checked against CHANGE_TYPES above
+
+
+def _is_name(value: Any) -> bool:
+    """Whether this is a name as Salesforce's APIs have them, and so may stand in a log."""
+    return isinstance(value, str) and value.isascii() and value.isidentifier() and len(value) <= MOST_NAME
+
+
+def _transaction(header: Mapping[str, Any]) -> str:
+    """The transaction's key, "" where there is none that could be kept and compared."""
+    key = header.get("transactionKey")
+    return key if isinstance(key, str) and len(key) <= MOST_NAME and can_be_kept(key) else ""
+
+
+def _number(header: Mapping[str, Any], name: str, most: int) -> int:
+    value = header.get(name) or 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < most:
         raise DecodeError(f"the event's {name} is no number, or none that can be kept")
     return int(value)
 
@@ -114,13 +160,32 @@ def _record_ids(header: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _names(header: Mapping[str, Any]) -> list[str]:
-    names = header.get("changedFields") or []
-    if not isinstance(names, Sequence) or isinstance(names, str):
-        raise DecodeError("the event's changedFields is no list")
-    return [name for name in names if isinstance(name, str)]
+    names = header.get("changedFields")
+    if names is None:
+        return []
+    if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise DecodeError("the event's changedFields is no list of names")
+    return list(names)
 
 
-def _replay_id(data: Mapping[str, Any]) -> int | None:
-    event = data.get("event")
-    replay_id = event.get("replayId") if isinstance(event, Mapping) else None
-    return replay_id if isinstance(replay_id, int) and not isinstance(replay_id, bool) and abs(replay_id) < MOST else None
+def _untold(names: Iterable[str], entity: str, flat: Mapping[str, Any]) -> set[str]:
+    """The changed fields of which nothing came: their values are not known."""
+    changed = [flat_names(name, entity) for name in names]
+    return {each for flats in changed if not flat.keys() & set(flats) for each in flats}
+
+
+def can_be_kept(value: Any) -> bool:
+    """Whether the outbox can hold the value and give it out as it was: a number there is, a text of whole characters."""
+    if isinstance(value, str):
+        return value.isascii() or _has_whole_characters(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < MOST)
+
+
+def _has_whole_characters(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -18,7 +18,7 @@ import orjson
 
 from store.model import PEOPLE, Claimed, Key, ObjectName, Record, RecordState, Ref
 from stream.filters import RecordFilter
-from stream.ids import widen
+from stream.ids import id_of
 from stream.mapping import EXTERNAL_ID, LENGTHS, REF_FIELD, REFS_OF, TRUE_ONLY, ObjectMapping, Target, ValueRefusedError, convert
 
 OnDelete = Literal["delete", "keep"]
@@ -104,11 +104,8 @@ def plan(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
     """What this entry asks for."""
     if claimed.entry.pending.kind == "delete":
         return _removal(claimed, rules)
-    early = _special(claimed, rules)
-    if early is not None:
-        return early
     try:
-        return _upsert(claimed, mapping, rules)
+        return _special(claimed, rules) or _upsert(claimed, mapping, rules)
     except ValueRefusedError as error:
         return Refuse("VALUE", str(error), "correct the value in Salesforce (the change comes by itself), or leave the field out")
 
@@ -123,11 +120,18 @@ def _special(claimed: Claimed, rules: Rules) -> Plan | None:
     if record.object == "Lead" and pending.fields.get("IsConverted") is True:
         contact = pending.fields.get("ConvertedContactId")
         if contact:
-            return Converted(widen(contact))
+            return Converted(_contact_id(contact))
         if pending.whole:  # to read it again would say the same
             return Done("converted", "converted, and its contact is gone or not to be seen")
         return Reread("converted, and the contact is not known")
     return None
+
+
+def _contact_id(value: Any) -> str:
+    try:
+        return id_of("Contact", value)
+    except ValueError as error:
+        raise ValueRefusedError(f"ConvertedContactId: {error}") from error
 
 
 def sales_person(claimed: Claimed, rules: Rules) -> bool:

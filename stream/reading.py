@@ -91,7 +91,7 @@ class Reading:
                 results[entry.entry_id] = ReadResult(snapshot=snapshot(obj, row, self.catalog.fields()))
             except DecodeError as error:
                 log.error("record_unreadable", object=obj, id=entry.record_id, cause=str(error))
-                results[entry.entry_id] = ReadResult()
+                results[entry.entry_id] = ReadResult(unclear=str(error))
         return results
 
     async def _put_back(self, obj: ObjectName, entries: Sequence[Entry], error: StreamError) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import structlog
 
 from store.intake import Taken
-from store.model import Change, Covered, ObjectName
+from store.model import Change, Covered, ObjectName, Unreadable
 from store.store import Store
 from stream.catalog import Catalog
-from stream.changes import snapshot
+from stream.changes import asked_of, snapshot
 from stream.clock import Clock
+from stream.json_text import whole_text
 from stream.model import DecodeError
 from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.soql import datetime_literal, select
@@ -31,9 +32,13 @@ NEVER_DELETED = frozenset({"User"})
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of rows as changes. `until_s`: everything stamped before it has come (0: that is not known)."""
+    """One page of rows as changes. `until_s`: everything stamped before it has come (0: that is not known).
+
+    A row that cannot be understood asks for its record to be read; one that names none is in `unreadable`.
+    """
 
     changes: Sequence[Change]
+    unreadable: Sequence[Unreadable]
     rows: int
     until_s: float = 0.0
 
@@ -57,22 +62,27 @@ class Rows:
         deleted = deleted and obj not in NEVER_DELETED
         asked = select(await self.fields(obj, deleted=deleted), obj, where(since_s), "SystemModstamp, Id")
         async for page in self.salesforce.query(asked, deleted=deleted):
-            changes = self.changes(obj, page, source, loaded=loaded)
-            yield Page(changes, len(page), max((change.read_s or 0 for change in changes), default=0))
+            found = self.page(obj, page, source, loaded=loaded)
+            yield replace(found, until_s=max((change.read_s or 0 for change in found.changes), default=0))
 
     async def fields(self, obj: ObjectName, *, deleted: bool) -> list[str]:
         """The fields to ask for."""
         return sorted({*await self.catalog.readable(obj), *({"IsDeleted"} if deleted else ())})
 
-    def changes(self, obj: ObjectName, page: Sequence[Mapping[str, Any]], source: str, *, loaded: bool) -> list[Change]:
-        """Rows as changes; one that cannot be understood is said."""
-        found: list[Change] = []
-        for row in page:
+    def page(self, obj: ObjectName, rows: Sequence[Mapping[str, Any]], source: str, *, loaded: bool) -> Page:
+        """Rows as a page; what cannot be understood is said, and not lost."""
+        changes: list[Change] = []
+        unreadable: list[Unreadable] = []
+        for row in rows:
             try:
-                found.append(replace(snapshot(obj, row, self.catalog.fields(), source), loaded=loaded))
+                changes.append(replace(snapshot(obj, row, self.catalog.fields(), source), loaded=loaded))
             except DecodeError as error:
-                log.error("record_unreadable", object=obj, id=str(row.get("Id")), cause=str(error))
-        return found
+                asked = asked_of(obj, [str(row.get("Id"))], "its row could not be understood", source)
+                changes += [replace(change, loaded=loaded) for change in asked]
+                if not asked:
+                    unreadable.append(Unreadable(obj, None, whole_text(row), str(error), "UNREADABLE_ROW"))
+                log.error("row_unreadable", object=obj, id=asked[0].record_id if asked else None, cause=str(error))
+        return Page(changes, unreadable, len(rows))
 
     async def take(
         self, page: Page, wanted: Covered, changes: Sequence[Change] | None = None, notes: Mapping[str, Any] | None = None
@@ -81,7 +91,11 @@ class Rows:
         until_s = min(page.until_s, wanted.to_s)
         covered = [replace(wanted, to_s=until_s)] if until_s > wanted.from_s else []
         return await self.store.take_rows(
-            page.changes if changes is None else changes, self.now_ms(), covered=covered, notes=notes
+            page.changes if changes is None else changes,
+            self.now_ms(),
+            unreadable=page.unreadable,
+            covered=covered,
+            notes=notes,
         )
 
     def now_ms(self) -> int:

@@ -106,6 +106,8 @@ def typed(value: Any, score: ScoreField) -> Any:
         if moment is None or score.type == "date":
             return None if moment is None else moment.date().isoformat()
         return f"{moment.replace(microsecond=0, tzinfo=None).isoformat()}.000+0000"
+    if isinstance(value, Mapping | list):
+        return None
     return _text(str(value), score.length)
 
 
@@ -136,8 +138,18 @@ def _text(value: str, length: int) -> str | None:
 
 
 def current(lead: Mapping[str, Any], fields: list[ScoreField]) -> dict[str, Any]:
-    """A Marketo lead's scores by Salesforce field, typed."""
-    return {score.salesforce: typed(lead.get(score.marketo), score) for score in fields}
+    """A Marketo lead's scores by Salesforce field, typed. What Marketo does not tell of, or not in words, stays as it is."""
+    return {
+        score.salesforce: typed(lead[score.marketo], score)
+        for score in fields
+        if score.marketo in lead and not is_illegible(lead[score.marketo], score)
+    }
+
+
+def is_illegible(value: Any, score: ScoreField) -> bool:
+    """Whether this is something, and yet nothing that the field can hold."""
+    nothing = value is None or (isinstance(value, str) and not value.strip())
+    return not nothing and typed(value, score) is None
 
 
 UNSURE = ["?"]

@@ -35,7 +35,7 @@ from stream.marketo.client import MarketoClient
 from stream.retry import Backoff
 from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.rest_answers import RowResult
-from stream.score_diff import ScoreField, current, difference, intended, marketo_names, score_fields
+from stream.score_diff import ScoreField, current, difference, intended, is_illegible, marketo_names, score_fields
 from stream.score_rows import judge_row
 
 log = structlog.get_logger(__name__)
@@ -90,6 +90,7 @@ class Scores:
     _types_at: float = -math.inf
     _failures: int = 0
     _next_feed: float = 0.0
+    _warned: set[str] = field(default_factory=set)
     _next_sweep: float = 0.0
     _suspects_until: float = -math.inf
 
@@ -287,7 +288,9 @@ class Scores:
                 if row.due_ms:
                     settled.append(replace(row, due_ms=0 if row.stopped else self._now_ms() + MISSING_MS))
                 continue
-            now = current(leads[person.marketo_id], self._fields.get(person.key[0], []))
+            fields = self._fields.get(person.key[0], [])
+            now = current(leads[person.marketo_id], fields)
+            self._warn(person, leads[person.marketo_id], fields)
             values = difference(now, row.written)
             if values:
                 writes.append(Write(row, values, now))
@@ -296,6 +299,14 @@ class Scores:
         if settled:
             await self.store.remember_scores(settled)
         return writes
+
+    def _warn(self, person: Person, lead: Mapping[str, Any], fields: Sequence[ScoreField]) -> None:
+        """Say of each field once that Marketo has something in it that Salesforce's cannot hold: it is left as it is there."""
+        for score in fields:
+            value = lead.get(score.marketo)
+            if score.marketo not in self._warned and is_illegible(value, score):
+                self._warned.add(score.marketo)
+                log.warning("score_illegible", field=score.marketo, marketo_id=person.marketo_id, expected=score.type)
 
     async def _write(self, writes: Sequence[Write]) -> None:
         for obj in PEOPLE_OBJECTS:

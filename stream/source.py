@@ -10,22 +10,30 @@ After any of them the context is left, and a new attempt is made from the commit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 NEW_EVENTS = -1
 ALL_RETAINED = -2
+MOST_REPLAY_ID = 2**63 - 1  # the database keeps whole numbers up to it
+
+
+def is_replay_id(value: Any) -> TypeGuard[int]:
+    """Whether this is a place in a stream that can be kept, and not one of the two that mean something else."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_REPLAY_ID
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a channel: `data` whole (schema, payload, event). Several messages may share one replay id."""
+    """One message of a channel: `data` whole (schema, payload, event), or whatever came in its place.
+
+    Several messages may share one replay id; None where there is none that can be gone on from.
+    """
 
     channel: str
     replay_id: int | None
-    data: Mapping[str, Any] = field(repr=False)
+    data: Any = field(repr=False)
 
 
 class Subscription(Protocol):

@@ -157,8 +157,8 @@ def _tell_done(done: Done, what: str) -> int:
     click.echo(f"{len(done.letters)} dead letter{'' if len(done.letters) == 1 else 's'} {what}.")
     for letter in done.kept:
         tell(
-            f"entry {letter.entry} is an event that nobody could read: there is nothing to send",
-            "change its record in Salesforce once more, then drop the entry",
+            f"entry {letter.entry} is an event or a row that nobody could read: there is nothing to send",
+            "the records that it names were read by themselves: look at it with `dead show`, then drop it",
         )
     return _tell_unknown(done.unknown) or (DEGRADED if done.kept else 0)
 

@@ -24,7 +24,7 @@ import orjson
 from aiocometd_ng.constants import CONNECT_MESSAGE, ConnectionType, MetaChannel, TransportState
 from aiocometd_ng.exceptions import AiocometdException
 from aiocometd_ng.transports.long_polling import LongPollingTransport
-from aiocometd_ng.utils import is_event_message, is_matching_response
+from aiocometd_ng.utils import is_matching_response
 from aiosfstream_ng.auth import AuthenticatorBase
 from aiosfstream_ng.client import Client, ReplayMarkerStoragePolicy
 from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
@@ -33,7 +33,7 @@ from stream.clock import Clock
 from stream.errors import SalesforceError, StreamError, Unreachable
 from stream.salesforce.bounded import is_address
 from stream.salesforce.cometd_refusals import refusal
-from stream.salesforce.cometd_wire import JsonObject, post, within
+from stream.salesforce.cometd_wire import JsonObject, is_event, post, within
 from stream.salesforce.sign_in import Token
 from stream.server_clock import ServerClock
 
@@ -163,7 +163,7 @@ class FencedTransport(LongPollingTransport):
         reply: JsonObject | None = None
         losses: list[StreamError] = []
         for message in payload:
-            if is_event_message(message):
+            if is_event(message):
                 self.incoming_queue.put_nowait(message)
                 continue
             if isinstance(advice := message.get("advice"), dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import orjson
 
 from stream.clock import Clock
 from stream.errors import SalesforceError, StreamError, Unreachable
+from stream.json_text import elements, loads
 from stream.salesforce.bounded import read_bounded, translated
 from stream.salesforce.cometd_refusals import TokenRefused
 from stream.server_clock import ServerClock
@@ -37,30 +37,32 @@ async def post(
         async with sent as response:
             text = await read_bounded(response, bytes_most, what=what)
             server_clock.note(response.headers.get("Date"))
-    messages = loads(text)
-    if not isinstance(messages, list) or not all(_is_message(one) for one in messages):
+    messages = messages_in(text)
+    if not any(message["channel"] for message in messages):
         raise _no_bayeux(what, response.status)
     return messages
 
 
-def loads(text: bytes) -> Any:
-    """JSON as Python values, None where it is none. Half of a character that was cut in two becomes a question mark.
+def messages_in(text: bytes) -> list[JsonObject]:
+    """The Bayeux messages of an answer. What stands between them and is none becomes an event without a channel.
 
-    Salesforce cuts texts to length; refusing such an answer whole would stop the stream at it for good.
+    An answer that cannot be read as a whole is read message by message: refused for one of them, it would come again for ever.
     """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        value = json.loads(text.decode(errors="replace"))
-        return orjson.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
-    except (ValueError, RecursionError):
-        return None
+    value = loads(text)
+    if value is None:
+        pieces = elements(text.decode(errors="replace")) or []
+        value = [piece if (one := loads(piece.encode())) is None else one for piece in pieces if piece]
+    return [one if _is_message(one) else {"channel": "", "data": one} for one in value] if isinstance(value, list) else []
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("channel"), str)
+    return isinstance(value, dict) and isinstance(value.get("channel"), str) and value["channel"] != ""
+
+
+def is_event(message: JsonObject) -> bool:
+    """Whether the message is an event, whatever it holds, and no reply: what is on no channel of the protocol's own."""
+    channel = message["channel"]
+    return not channel.startswith("/meta/") and not (channel.startswith("/service/") and "id" in message)
 
 
 def _no_bayeux(what: str, status: int) -> StreamError:

@@ -21,6 +21,7 @@ import orjson
 from stream.budget import DailyBudget
 from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
+from stream.json_text import loads
 from stream.salesforce.bounded import read_bounded, translated
 from stream.salesforce.rest_answers import (
     CallRefused,
@@ -196,7 +197,7 @@ class SalesforceClient:
 
         async def whole(response: aiohttp.ClientResponse) -> Any:
             endpoint = _endpoint(method, path)
-            answer = _loads(await read_bounded(response, MOST_ANSWER_BYTES, what=endpoint))
+            answer = loads(await read_bounded(response, MOST_ANSWER_BYTES, what=endpoint))
             if answer is None:
                 raise Unreachable(f"{endpoint}: the answer is no JSON")
             return answer
@@ -239,7 +240,7 @@ class SalesforceClient:
             self._note_usage(response)
             if response.status in SUCCESS:
                 return await read(response)
-            body = _loads(await read_bounded(response, MOST_ANSWER_BYTES, what=request.endpoint))
+            body = loads(await read_bounded(response, MOST_ANSWER_BYTES, what=request.endpoint))
             raise refusal(request.endpoint, response.status, body)
 
     def _begin(self, request: _Request, token: Token) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -274,18 +275,6 @@ def _at_most(most: int, values: Sequence[object]) -> None:
 def _fits_uri(soql: str) -> None:
     if uri_bytes(soql) > MOST_URI_BYTES:
         raise ValueError(f"the query takes {uri_bytes(soql)} bytes of a URI; at most {MOST_URI_BYTES}")
-
-
-def _loads(text: bytes) -> Any:
-    """The JSON in these bytes, None where they hold none. Half a character, cut in two by a length, becomes a question mark."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.loads(json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _dumps(value: Any) -> bytes:

@@ -22,7 +22,7 @@ from stream.salesforce.cometd_fences import FencedClient, Limits
 from stream.salesforce.cometd_refusals import TokenRefused
 from stream.salesforce.sign_in import Token
 from stream.server_clock import ServerClock
-from stream.source import Message
+from stream.source import Message, is_replay_id
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class CometdSubscription:
         """Wait for at least one message and return up to `most`; the loss of the stream is raised after the last of them."""
         while not self._closed:
             if messages := self._client.take(most):
-                return [_message(one) for one in messages]
+                return [message_of(one) for one in messages]
             if self._poll.done() and not self._poll.cancelled():
                 self._poll.result()
             self._arrived.clear()
@@ -184,10 +184,9 @@ class CometdSource:
         return client
 
 
-def _message(raw: Mapping[str, Any]) -> Message:
-    """The message as capture takes it. What has no legible data is passed on too, empty: capture knows what that means."""
-    data = raw["data"] if isinstance(raw["data"], dict) else {}
-    event = data.get("event")
+def message_of(raw: Mapping[str, Any]) -> Message:
+    """The message as capture takes it. Data that are none are passed on as they came: capture knows what that means."""
+    data = raw.get("data", raw)
+    event = data.get("event") if isinstance(data, dict) else None
     replay_id = event.get("replayId") if isinstance(event, dict) else None
-    legible = isinstance(replay_id, int) and not isinstance(replay_id, bool)
-    return Message(raw["channel"], replay_id if legible else None, data)
+    return Message(raw["channel"], replay_id if is_replay_id(replay_id) else None, data)

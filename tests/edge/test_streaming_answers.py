@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from stream.errors import AuthRefused, DailyLimit, ReplayRefused, SalesforceError, StreamError, Unreachable
+from stream.json_text import whole_text
 from stream.salesforce.cometd_refusals import TokenRefused, refusal
 from stream.source import NEW_EVENTS
 from tests.edge.conftest import Aftermath, FakeClock, FakeTokens, MakeSource
@@ -222,6 +223,9 @@ async def test_events_that_share_a_replay_id_are_all_passed_on(scripted: Scripte
     [
         ({"payload": {}, "event": {"replayId": 0}}, 0),
         ({"payload": {}, "event": {"replayId": 2**53 + 1}}, 2**53 + 1),
+        ({"payload": {}, "event": {"replayId": 2**63}}, None),
+        ({"payload": {}, "event": {"replayId": -1}}, None),
+        ({"payload": {}, "event": {"replayId": -2}}, None),
         ({"payload": {}, "event": {"replayId": True}}, None),
         ({"payload": {}, "event": {"replayId": "7"}}, None),
         ({"payload": {}, "event": {}}, None),
@@ -240,7 +244,7 @@ async def test_a_message_of_any_shape_is_passed_on(
     async with scripted_source().subscribe(NEW_EVENTS) as subscription:
         [message] = await take(subscription, 1)
     assert message.replay_id == replay_id
-    assert message.data == (data if isinstance(data, dict) else {})
+    assert message.data == data
 
 
 async def test_half_a_character_does_not_stop_the_stream(scripted: ScriptedBayeux, scripted_source: MakeSource) -> None:
@@ -254,6 +258,54 @@ async def test_half_a_character_does_not_stop_the_stream(scripted: ScriptedBayeu
     async with scripted_source().subscribe(NEW_EVENTS) as subscription:
         messages = await take(subscription, 2)
     assert messages[1].data["payload"]["ChangeEventHeader"]["Name"] == "café ?"
+
+
+NEAR = b'{"channel":"%s","data":{"payload":{"Number":3},"event":{"replayId":3}}}' % CHANNEL.encode()
+
+
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        pytest.param(b'{"channel":"/data/ChangeEvents"}', {"channel": CHANNEL}, id="an event without data"),
+        pytest.param(b'{"channel":"/data/Other","data":7}', 7, id="on a channel nobody asked for"),
+        pytest.param(b'{"channel":7,"data":{}}', {"channel": 7, "data": {}}, id="a channel that is no text"),
+        pytest.param(b'{"channel":"","data":7}', {"channel": "", "data": 7}, id="a channel without a name"),
+        pytest.param(b"[1]", [1], id="a list in the place of a message"),
+        pytest.param(b"null", None, id="nothing in the place of a message"),
+        pytest.param(
+            b'{"channel":"/data/C","data":[NaN,Infinity,1e400,-1e400]}', ["NaN", "Infinity", "1e400", "-1e400"], id="no numbers"
+        ),
+        pytest.param(b'{"channel":"/data/C","data":1%s}' % (b"0" * 5000), "1" + "0" * 5000, id="more digits than are read"),
+        pytest.param(b'{"channel":"/data/C","data":"a\nb"}', "a\nb", id="a line broken inside a text"),
+        pytest.param(b'{"channel":"/data/C","data":"\xff"}', "\ufffd", id="bytes that are no character"),
+        pytest.param(b'{"channel":"/data/C","data":"]}, {\\"["}', ']}, {"[', id="brackets inside a text"),
+        pytest.param(b'{"channel":"/data/C","data":"\\u0000"}', "\0", id="a NUL"),
+    ],
+)
+async def test_what_stands_among_messages_is_passed_on_and_holds_up_none(
+    scripted: ScriptedBayeux, scripted_source: MakeSource, odd: bytes, kept: Any
+) -> None:
+    """Refused for one of its messages, an answer would come again at each attempt, and the stream stand still for good."""
+
+    def answer(message: Json) -> Answer:
+        return raw(b"[" + b" ,\n".join([orjson.dumps(event(1)), odd, NEAR, orjson.dumps(reply(message))]) + b"]")
+
+    script(scripted, "poll", answer)
+    async with scripted_source().subscribe(NEW_EVENTS) as subscription:
+        messages = await take(subscription, 3)
+        await scripted.until("connect", 3)
+    assert [message.replay_id for message in messages] == [1, None, 3]
+    assert messages[1].data == kept
+
+
+@pytest.mark.parametrize("depth", [200, 1000, 1100, 100_000])
+async def test_a_message_however_deep_holds_up_none(scripted: ScriptedBayeux, scripted_source: MakeSource, depth: int) -> None:
+    deep = b'{"channel":"/data/C","data":%s%s}' % (b"[" * depth, b"]" * depth)
+    script(scripted, "poll", lambda message: raw(b"[" + b",".join([deep, NEAR, orjson.dumps(reply(message))]) + b"]"))
+    async with scripted_source().subscribe(NEW_EVENTS) as subscription:
+        messages = await take(subscription, 2)
+    assert [message.replay_id for message in messages] == [None, 3]
+    assert "[" * depth in whole_text(messages[0].data)
 
 
 async def test_large_numbers_stay_exact(scripted: ScriptedBayeux, scripted_source: MakeSource) -> None:

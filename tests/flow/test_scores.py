@@ -157,6 +157,17 @@ async def test_what_salesforce_does_to_a_value_is_no_change(tmp_path: Path, name
             await here.until_quiet()
 
 
+async def test_a_score_in_no_form_that_is_known_leaves_the_one_before_and_holds_up_none(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        contact, person = await begun(here)
+        here.instance.change_lead(person, relativeUrgency=2)
+        await here.until(lambda: score(here, "Contact", contact, "Urgency_Value__c") == 2)
+        here.instance.change_lead(person, relativeUrgency={"high": True}, priority=7)
+        await here.until(lambda: score(here, "Contact", contact, "Priority__c") == 7)
+        assert score(here, "Contact", contact, "Urgency_Value__c") == 2
+        assert [line["field"] for line in here.events("score_illegible")] == ["relativeUrgency"]
+
+
 async def test_scores_of_a_shared_person_go_to_all_of_them(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         contact, person = await begun(here)

@@ -238,6 +238,22 @@ def test_no_change_is_no_write(lead: dict[str, Any]) -> None:
     assert None not in difference(now, None).values()
 
 
+@given(JSON | SCORES, SCORE_FIELDS, st.booleans())
+def test_whatever_marketo_says_a_score_is_kept_or_written_as_its_type(value: Any, score: ScoreField, told: bool) -> None:
+    """Nothing that Marketo answers brings the loop down, or empties a field that it did not empty."""
+    written = {score.salesforce: "before"}
+    news = difference(current({score.marketo: value} if told else {}, [score]), written)
+    assert told or not news
+    for each in news.values():
+        orjson.dumps(each)
+        if each is None:
+            assert value is None or not str(value).strip()
+        elif score.type in {"double", "int"}:
+            assert isinstance(each, float)
+        else:
+            assert isinstance(each, str)
+
+
 @given(st.dictionaries(st.sampled_from("abc"), SCALARS), st.dictionaries(st.sampled_from("abc"), SCALARS))
 def test_writing_the_difference_makes_it_none(now: dict[str, Any], before: dict[str, Any]) -> None:
     now = {name: now.get(name) for name in "abc"}

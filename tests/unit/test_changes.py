@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from store.model import OBJECTS, Change, ObjectName
-from stream.changes import Echo, changes_of, seconds_of, snapshot
+from stream.changes import Echo, asked_of, changes_of, seconds_of, snapshot
+from stream.ids import PREFIX
 from stream.mapping import SourceFields, source_fields, wanted
-from stream.model import ChangeEvent, DecodeError, decode
+from stream.model import ChangeEvent, DecodeError, decode, subject
 from stream.score_diff import salesforce_names
 
 SOURCE = SourceFields({obj: source_fields(obj, wanted(obj, {})) for obj in OBJECTS})
@@ -24,7 +25,7 @@ def message(
     """The `data` of a Bayeux message, as in the Guide."""
     head = {
         "entityName": obj,
-        "recordIds": [CONTACT],
+        "recordIds": [f"{PREFIX[obj]}000000000001"] if obj in OBJECTS else [CONTACT],
         "changeType": change_type,
         "changeOrigin": "com/salesforce/api/soap/62.0;client=SfdcInternalAPI/",
         "transactionKey": "00003ee0-7b7f-23e5-6b0e-3c9cee2a3a8b",
@@ -62,7 +63,7 @@ def change(obj: ObjectName = "Contact", change_type: str = "UPDATE", body: dict[
 def test_the_header_becomes_typed_values() -> None:
     found = event(body={"Title": "CTO"}, changedFields=["Title", "LastModifiedDate"])
     assert (found.entity, found.record_ids, found.change_type) == ("Contact", (CONTACT,), "UPDATE")
-    assert (found.commit_ms, found.sequence, found.replay_id) == (COMMIT_MS, 1, 6)
+    assert (found.commit_ms, found.sequence) == (COMMIT_MS, 1)
     assert found.transaction == "00003ee0-7b7f-23e5-6b0e-3c9cee2a3a8b"
     assert found.changed == {"Title", "LastModifiedDate"}
     assert found.fields == {"Title": "CTO"}
@@ -140,6 +141,13 @@ def test_some_events_speak_of_any_record(header: dict[str, Any], sweeping: bool)
         (message(recordIds=[7]), "recordIds"),
         (message(commitTimestamp="yesterday"), "commitTimestamp"),
         (message(commitTimestamp=2**63), "commitTimestamp"),
+        (message(commitTimestamp=253_402_300_800_000), "commitTimestamp"),
+        (message(commitTimestamp=-1), "commitTimestamp"),
+        (message(commitTimestamp=float("nan")), "commitTimestamp"),
+        (message(sequenceNumber=float("inf")), "sequenceNumber"),
+        (message(entityName="\ud800"), "entityName"),
+        (message(entityName="Contact; DROP"), "entityName"),
+        (message(changedFields=["Title", 7]), "changedFields"),
         (message(sequenceNumber=True), "sequenceNumber"),
         (message(changedFields="Title"), "changedFields"),
     ],
@@ -149,10 +157,35 @@ def test_what_cannot_be_understood_is_named(data: dict[str, Any], says: str) -> 
         decode(data)
 
 
-def test_a_refusal_tells_no_values() -> None:
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        ({"Email": "lee@example.com"}, {"commitTimestamp": "lee@example.com"}),
+        ({}, {"recordIds": ["lee@example.com"]}),
+        ({}, {"change_type": "lee@example.com"}),
+        ({}, {"entityName": "lee@example.com"}),
+        ({"OwnerId": "lee@example.com"}, {"changedFields": ["OwnerId"]}),
+    ],
+)
+def test_a_refusal_tells_no_values(body: dict[str, Any], header: dict[str, Any]) -> None:
     with pytest.raises(DecodeError) as refusal:
-        decode(message(body={"Email": "lee@example.com"}, commitTimestamp="lee@example.com"))
+        changes(body=body, **header)
     assert "lee" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "entity", "ids"),
+    [
+        (message(change_type="EXPLODE"), "Contact", (CONTACT,)),
+        (message(recordIds=CONTACT), "Contact", ()),
+        (message(entityName=[]), "", ()),
+        ({"payload": []}, "", ()),
+        ("text", "", ()),
+        (None, "", ()),
+    ],
+)
+def test_what_an_event_that_cannot_be_understood_still_names(data: Any, entity: str, ids: tuple[str, ...]) -> None:
+    assert subject(data) == (entity, ids)
 
 
 def test_what_header_fields_may_be_missing() -> None:
@@ -161,7 +194,7 @@ def test_what_header_fields_may_be_missing() -> None:
         del data["payload"]["ChangeEventHeader"][name]
     del data["event"]
     found = decode(data)
-    assert (found.origin, found.transaction, found.sequence, found.commit_ms, found.replay_id) == ("", "", 0, 0, None)
+    assert (found.origin, found.transaction, found.sequence, found.commit_ms) == ("", "", 0, 0)
 
 
 # ── changes
@@ -240,6 +273,60 @@ def test_a_difference_of_a_mapped_text_is_read() -> None:
     assert found.relevant
 
 
+@pytest.mark.parametrize(
+    ("body", "unclear"),
+    [
+        ({"Title": ["x"]}, "Title"),
+        ({"Title": {"a": 1}}, "Title"),
+        ({"Title": "half \ud83d"}, "Title"),
+        ({"Fax": float("inf")}, "Fax"),
+        ({"Fax": float("nan")}, "Fax"),
+        ({"Fax": 2**64}, "Fax"),
+        ({"Name": "Lee Ng"}, "FirstName, LastName, MiddleName, Salutation"),
+        ({"Name": 5}, "FirstName, LastName, MiddleName, Salutation"),
+        ({"Name": ["Lee"]}, "FirstName, LastName, MiddleName, Salutation"),
+        ({"Name": {"diff": "@@"}}, "FirstName, LastName, MiddleName, Salutation"),
+        ({"Name": {"LastName": ["Ng"]}}, "LastName"),
+        ({"MailingAddress": "1 Main"}, "MailingCity, MailingCountry, MailingPostalCode, MailingState, MailingStreet"),
+    ],
+)
+def test_a_value_in_no_form_that_is_known_is_read(body: dict[str, Any], unclear: str) -> None:
+    for change_type, fields in (("UPDATE", {}), ("CREATE", {"OwnerId": OWNER})):
+        found = change(change_type=change_type, body={**body, **fields}, changedFields=list(body))
+        assert found.read == f"{unclear} changed, and the event does not tell to what"
+        assert found.relevant
+        assert found.fields == fields
+        assert not found.whole
+
+
+@pytest.mark.parametrize(
+    ("name", "unclear"), [("Title", "Title"), ("Name.FirstName", "FirstName"), ("MailingAddress", "MailingCity")]
+)
+def test_a_field_that_changed_and_did_not_come_is_read(name: str, unclear: str) -> None:
+    found = change(body={"Phone": "1"}, changedFields=[name, "Phone"])
+    assert unclear in found.read
+    assert found.fields == {"Phone": "1"}
+
+
+def test_a_part_of_a_compound_that_nobody_knows_names_no_field_of_ours() -> None:
+    assert not change("Lead", body={"Office__c": {"City": "Bonn"}}, changedFields=["Office__c.City"]).relevant
+
+
+@pytest.mark.parametrize("missing", ["commitTimestamp", "transactionKey", "sequenceNumber"])
+@pytest.mark.parametrize("change_type", ["CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_UPDATE"])
+def test_an_event_that_does_not_say_when_it_was_turns_nothing_back(missing: str, change_type: str) -> None:
+    for nothing in (None, "", 0):
+        odd: dict[str, Any] = {missing: nothing}
+        found = change("Contact", change_type, {"Title": "CTO", "OwnerId": OWNER}, **odd)
+        assert (found.kind, found.read) == ("upsert", "the event does not say when it was")
+        assert (found.fields, found.whole, found.transaction, found.commit_ms) == ({}, False, "", 0)
+
+
+@pytest.mark.parametrize("key", [7, ["t"], "x" * 300, "\ud800"])
+def test_a_transaction_key_that_cannot_be_compared_is_none(key: Any) -> None:
+    assert change(body={"Title": "CTO"}, transactionKey=key).read == "the event does not say when it was"
+
+
 def test_a_difference_of_another_text_is_nobodys_business() -> None:
     found = change(body={"X__c": {"diff": "@@"}, "Title": "x"}, changedFields=["X__c", "Title"])
     assert (found.read, found.fields) == ("", {"Title": "x"})
@@ -269,10 +356,24 @@ def test_a_person_accounts_name_is_read_when_a_part_of_it_changed(part: dict[str
 
 
 def test_an_id_that_is_none_is_refused() -> None:
-    with pytest.raises(DecodeError, match="expected a Salesforce id"):
+    with pytest.raises(DecodeError, match="recordIds: expected a Salesforce id"):
         changes(recordIds=["nobody"])
-    with pytest.raises(DecodeError, match="OwnerId"):
-        changes(body={"OwnerId": "nobody"}, changedFields=["OwnerId"])
+    for name in ("OwnerId", "AccountId"):
+        with pytest.raises(DecodeError, match=f"{name}: expected a Salesforce id"):
+            changes(body={name: "nobody"}, changedFields=[name])
+
+
+def test_an_id_of_another_object_is_refused() -> None:
+    """Asked for by it, Salesforce would refuse the call, and with it every other record of that call."""
+    with pytest.raises(DecodeError, match=r"recordIds: expected .* begins with 003"):
+        changes(recordIds=[CONTACT, "00Q000000000001"])
+    with pytest.raises(DecodeError, match=r"AccountId: expected .* begins with 001"):
+        changes(body={"AccountId": "006000000000001"}, changedFields=["AccountId"])
+
+
+def test_of_ids_those_that_are_some_are_asked_for() -> None:
+    asked = asked_of("Contact", [CONTACT, "001*", "lee@example.com", "00Q000000000001"], "why")
+    assert asked == [Change("Contact", WIDE, read="why")]
 
 
 # ── rows
@@ -291,9 +392,28 @@ def test_a_deleted_row_is_a_delete() -> None:
     assert (found.kind, found.read_s, found.fields) == ("delete", 1_769_860_800, {})
 
 
-@pytest.mark.parametrize("row", [{}, {"Id": CONTACT}, {"Id": "x", "SystemModstamp": "2026-01-31T12:00:00Z"}])
-def test_a_row_without_id_or_stamp_is_refused(row: dict[str, Any]) -> None:
-    with pytest.raises(DecodeError):
+STAMP = "2026-01-31T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({}, "Id"),
+        ({"Id": 7, "SystemModstamp": STAMP}, "Id"),
+        ({"Id": "x", "SystemModstamp": STAMP}, "Id"),
+        ({"Id": ACCOUNT, "SystemModstamp": STAMP}, "begins with 003"),
+        ({"Id": CONTACT}, "SystemModstamp"),
+        ({"Id": CONTACT, "SystemModstamp": "2026-01-31T12:00:00"}, "SystemModstamp"),
+        ({"Id": CONTACT, "SystemModstamp": 20260131}, "SystemModstamp"),
+        ({"Id": CONTACT, "SystemModstamp": "0001-01-01T00:00:00+01:00"}, "SystemModstamp"),
+        ({"Id": CONTACT, "SystemModstamp": STAMP, "Title": {"a": 1}}, "Title has parts"),
+        ({"Id": CONTACT, "SystemModstamp": STAMP, "Title": ["x"], "Fax": float("nan")}, "Fax, Title"),
+        ({"Id": CONTACT, "SystemModstamp": STAMP, "OwnerId": "nobody"}, "OwnerId"),
+        ({"Id": CONTACT, "SystemModstamp": STAMP, "AccountId": OWNER}, "AccountId"),
+    ],
+)
+def test_a_row_that_cannot_be_understood_is_refused(row: dict[str, Any], says: str) -> None:
+    with pytest.raises(DecodeError, match=says):
         snapshot("Contact", row, SOURCE)
 
 

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from stream.score_diff import MSI_FIELDS, ScoreField, current, difference, marketo_names, salesforce_names, score_fields, typed
+from stream.score_diff import (
+    MSI_FIELDS,
+    ScoreField,
+    current,
+    difference,
+    is_illegible,
+    marketo_names,
+    salesforce_names,
+    score_fields,
+    typed,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ def field(kind: str, length: int = 0, scale: int = 0) -> ScoreField:
         ("   ", field("string", 100), None),
         ("ab   cd", field("string", 4), "ab"),
         (None, field("string", 100), None),
+        ({"a": 1}, field("string", 100), None),
+        (["a"], field("textarea", 100), None),
     ],
 )
 def test_a_value_is_brought_into_the_form_salesforce_keeps(value: Any, score: ScoreField, kept: Any) -> None:
@@ -63,6 +75,34 @@ def test_what_salesforce_does_to_a_value_is_no_change() -> None:
     written = current({"d": " a very long text ", "p": "12.4"}, fields)
     assert difference(current({"d": "a very lon", "p": 12}, fields), written) == {}
     assert difference(current({"d": "a very", "p": 12}, fields), written) == {"Desc": "a very"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("double", "much"),
+        ("double", "NaN"),
+        ("double", "1e30"),
+        ("double", True),
+        ("double", {"a": 1}),
+        ("datetime", "once"),
+        ("datetime", 12),
+        ("string", ["a"]),
+        ("string", "\ud83d"),
+    ],
+)
+def test_what_the_field_cannot_hold_leaves_it_as_it_is(kind: str, value: Any) -> None:
+    fields = [ScoreField("m", "Score", kind, 100, 0), ScoreField("other", "Other", "string", 100, 0)]
+    assert is_illegible(value, fields[0])
+    now = current({"m": value, "other": "new"}, fields)
+    assert difference(now, {"Score": 3.0, "Other": "old"}) == {"Other": "new"}
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  "])
+def test_what_marketo_has_emptied_is_emptied_and_what_it_does_not_tell_of_is_not(nothing: Any) -> None:
+    fields = [ScoreField("m", "Score", "double", 0, 0), ScoreField("untold", "Other", "string", 100, 0)]
+    assert not is_illegible(nothing, fields[0])
+    assert difference(current({"m": nothing}, fields), {"Score": 3.0, "Other": "old"}) == {"Score": None}
 
 
 def test_an_empty_value_is_written_only_over_one() -> None:
