@@ -126,10 +126,8 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
     if not os.access(path, os.W_OK):
         raise StoreUnusable(f"{path} is read-only", hint="make the file and its disk writable for this user")
     if migrate:
-        _sync(path)
+        _sync(path)  # before SQLite has it open: closing a file gives up every lock that the process has on it
     with translated(path):
-        if migrate:
-            _sync(path)  # before SQLite has it open: closing a file gives up every lock that the process has on it
         connection = await aiosqlite.connect(path, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row

@@ -177,15 +177,15 @@ async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> Non
 async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
     """Give the person to the taker, who is sent whole then; False where the taker has another person already.
 
-    Where the giver knows of none, the taker may have found the one that was perhaps created for it, and answers for that too.
+    Where the giver knows of none, the taker may have found the one that was perhaps created for it, and answers for that too. A
+    taker that is gone itself lives on as what it was merged into, or gets the person to part with it as deletions do.
     """
-    known = (await waits.records(tx, [handover.taker])).get(handover.taker)
-    taker = known or Record(object=handover.taker[0], record_id=handover.taker[1])
+    taker = await lives_on(tx, handover.taker)
     if taker.marketo_id is not None and handover.marketo_id not in {None, taker.marketo_id}:
         return False
     if taker.marketo_id is not None and handover.marketo_id is None and handover.filled <= taker.filled:
         return True
-    if taker.state not in {"deleted", "dropped"}:
+    if taker.state != "dropped":
         taker.marketo_id, taker.known = handover.marketo_id or taker.marketo_id, {}
         taker.filled |= handover.filled
         lines = Lines(now_ms)
@@ -194,8 +194,19 @@ async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
         )
         await lines.write(tx)
         await tx.run("put_record", *record_row(taker))
-    await append(tx, [Change(*handover.taker, read=handover.why)], now_ms)
+    await append(tx, [Change(*taker.key, read=handover.why)], now_ms)
     return True
+
+
+async def lives_on(tx: Transaction, key: Key) -> Record:
+    """The record, or the one into which it was merged."""
+    seen: set[Key] = set()
+    while True:
+        record = (await waits.records(tx, [key])).get(key) or Record(object=key[0], record_id=key[1])
+        seen.add(key)
+        key = (record.object, record.merged_into or "")
+        if record.state != "deleted" or record.merged_into is None or key in seen:
+            return record
 
 
 async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int) -> None:

@@ -302,6 +302,10 @@ class Store:
             self.wake()
         return moved
 
+    async def lives_on(self, key: Key) -> Record:
+        """What is known of the record, or of the one into which it was merged."""
+        return await self.submit(lambda tx: outbox.lives_on(tx, key))
+
     async def parents_among(self, record_ids: Sequence[str]) -> set[str]:
         """Those of the records that some record names as its account or contact."""
         return {row[0] for row in await self.submit(lambda tx: tx.rows("parents_among", list_json(record_ids)))}

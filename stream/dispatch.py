@@ -132,27 +132,20 @@ class Dispatch:
     async def _convert(self, claimed: Claimed, planned: Converted, settled: Settled) -> None:
         """The lead's person goes to the contact, unless a batch is creating one for it just now: then after that."""
         entry, record = claimed.entry, claimed.record
-        if await self._both_are_people(record, planned) and not await self.merges.run(
-            ("Contact", planned.contact_id), [claimed], settled, self._write
-        ):
+        contact = await self.store.lives_on(("Contact", planned.contact_id))
+        both = self.rules.merge_people and record.marketo_id is not None and contact.marketo_id not in {None, record.marketo_id}
+        if both and not await self.merges.run(contact.key, [claimed], settled, self._write):
             return
-        keys = {f"ext:{record.record_id}", f"ext:{planned.contact_id}"}
+        keys = {f"ext:{record.record_id}", f"ext:{contact.record_id}"}
         if record.marketo_id:
             keys.add(f"id:{record.marketo_id}")
         async with self.exclusion.hold(keys):
-            why = f"converted: it lives on as Contact {planned.contact_id}"
+            why = f"converted: it lives on as Contact {contact.record_id}"
             settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True, why=why))
-            settled.handovers.append(
-                HandOver(record.key, ("Contact", planned.contact_id), record.marketo_id, record.filled, "converted from a lead")
-            )
+            handover = HandOver(record.key, contact.key, record.marketo_id, record.filled, "converted from a lead")
+            settled.handovers.append(handover)
             await self._write(settled)
-        log.info("lead_converted", lead=entry.record_id, contact=planned.contact_id, marketo_id=record.marketo_id)
-
-    async def _both_are_people(self, record: Record, planned: Converted) -> bool:
-        """Whether the lead and the contact have different people in Marketo, which are to be merged."""
-        key: Key = ("Contact", planned.contact_id)
-        contact = (await self.store.records([key])).get(key) if self.rules.merge_people and record.marketo_id else None
-        return contact is not None and contact.marketo_id not in {None, record.marketo_id}
+        log.info("lead_converted", lead=entry.record_id, contact=contact.record_id, marketo_id=record.marketo_id)
 
     async def _without_calls(self, claimed: Claimed, planned: Plan, settled: Settled) -> None:
         """Entries whose outcome is clear without Marketo."""

@@ -58,6 +58,15 @@ class Loser:
         return Item(self.claimed, Remove({}), {"id": int(self.record.marketo_id or 0)})
 
 
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """Who stays, its Marketo person, and the record that sends that person's fields: another one, where they share it."""
+
+    record: Record
+    marketo_id: str
+    carrier: Key
+
+
 @dataclass(slots=True)
 class Merges:
     """What becomes of records that were merged."""
@@ -203,9 +212,11 @@ class Merges:
         if winner_id not in there:
             await self._without_winner(winner_id, losers, settled)
             return
+        sharers = (await self.store.sharers([winner_id])).get(winner_id, [])
+        winner = Winner(kept, winner_id, min(sharers, key=people.order_of, default=kept).key)
         for loser in losers:
             if loser.record.marketo_id not in there:
-                self._inherited(loser, kept, settled, "its Marketo person has been merged, or deleted, there")
+                self._inherited(loser, winner, settled, "its Marketo person has been merged, or deleted, there")
         present = {loser.claimed.entry.entry_id: loser for loser in losers if loser.record.marketo_id in there}
         batch = Batch(
             self._call(winner_id),
@@ -216,7 +227,7 @@ class Merges:
             most_records=MOST_MERGED,
         )
         for verdict in await batch.send([loser.item for loser in present.values()]):
-            self._settle(verdict, present[verdict.item.entry_id], kept, settled)
+            self._settle(verdict, present[verdict.item.entry_id], winner, settled)
 
     async def _there(self, marketo_ids: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -243,25 +254,25 @@ class Merges:
             why = "the Marketo person of the record it was merged into is not there"
             self._back(loser.claimed, settled, wait_ms, code=PERSON_GONE, cause=why)
 
-    def _settle(self, verdict: Verdict, loser: Loser, kept: Record, settled: Settled) -> None:
+    def _settle(self, verdict: Verdict, loser: Loser, winner: Winner, settled: Settled) -> None:
         outcome = verdict.outcome
         if verdict.result is not None:
             settled.accepted += 1
-            self._inherited(loser, kept, settled, f"into Marketo person {kept.marketo_id}", together=verdict.together)
-            log.info("people_merged", object=kept.object, id=kept.record_id, loser=loser.record.record_id)
+            self._inherited(loser, winner, settled, f"into Marketo person {winner.marketo_id}", together=verdict.together)
+            log.info("people_merged", object=winner.record.object, id=winner.record.record_id, loser=loser.record.record_id)
         elif outcome is not None and outcome.code == PERSON_GONE:
             self._back(loser.claimed, settled, DEFER_MS, cause="one of the two people has just gone from Marketo")
         elif outcome is not None and outcome.action in {"dead", "park"}:
-            both = f"{_named(loser.record)} into {_named(kept)}"
+            both = f"{_named(loser.record)} into {_named(winner.record)}"
             entry, cause = loser.claimed.entry, f"{outcome.cause}: {both}"
             settled.add(Dead(entry.entry_id, entry.key, outcome.code, cause, outcome.cure, together=verdict.together))
         else:
             settle([verdict], settled, self.waits, self.now_ms())
 
-    def _inherited(self, loser: Loser, kept: Record, settled: Settled, why: str, *, together: int = 0) -> None:
-        """The loser's person is the winner's, which answers for what was filled and is sent whole."""
-        settled.handovers.append(self._heritage(loser, kept.key, kept.marketo_id))
-        self._done(loser, kept.key, settled, why, did="merged", together=together)
+    def _inherited(self, loser: Loser, winner: Winner, settled: Settled, why: str, *, together: int = 0) -> None:
+        """The loser's person is the winner's; whoever sends that one's fields answers for what was filled, and is sent whole."""
+        settled.handovers.append(self._heritage(loser, winner.carrier, winner.marketo_id))
+        self._done(loser, winner.record.key, settled, why, did="merged", together=together)
 
     @staticmethod
     def _heritage(loser: Loser, winner: Key, marketo_id: str | None) -> HandOver:

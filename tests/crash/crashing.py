@@ -222,6 +222,7 @@ class Restless:
             self._share,
             self._part,
             self._move,
+            self._merge,
         )
         self._chance.choice(steps)()
 
@@ -288,6 +289,17 @@ class Restless:
         roles = self._org.records("OpportunityContactRole")
         if roles:
             self._org.update("OpportunityContactRole", self._chance.choice(roles)["Id"], {"Role": f"R{self.number % 3}"})
+
+    def _merge(self) -> None:
+        """Two leads, contacts or accounts become one, and may exchange a value."""
+        kind, pool = self._chance.choice(
+            (("Lead", self._leads), ("Contact", self._contacts), ("Account", list(self._made.accounts)))
+        )
+        if len(pool) > 12:
+            loser, winner = self._chance.sample(pool, 2)
+            told = {"Phone": f"{self.number}"} if self._chance.random() < 0.5 else {}
+            self._org.merge(kind, winner, loser, told)
+            (self._made.accounts if kind == "Account" else pool).remove(loser)
 
     def _owner(self) -> None:
         owner = self._chance.choice([*self._made.users, self._made.queue])

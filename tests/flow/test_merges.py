@@ -116,6 +116,53 @@ async def test_a_person_whom_somebody_else_shares_is_not_merged_away(tmp_path: P
         assert merges(here) == 0
 
 
+async def test_a_winner_that_shares_its_person_leaves_it_to_who_carries_it_to_clear_what_the_loser_had(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        _, contact = company(here)
+        winner = here.org.create("Lead", lead_of("Lee"))  # the contact carries their person
+        loser = person(here, "Loser", "Lead", Phone="555")
+        await here.start()
+        await here.until_quiet()
+        here.org.merge("Lead", winner, loser)
+        await here.until(lambda: merges(here) == 1)
+        await here.until_quiet()
+        assert here.lead_of(contact).get("phone") is None
+        assert len(here.instance.leads) == 1
+
+
+async def test_a_lead_converted_into_a_contact_that_was_merged_meanwhile(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        account, contact = company(here)
+        lead = here.org.create("Lead", lead_of("Ito", Phone="555"))
+        await here.start()
+        await here.until_quiet()
+        await here.stop()
+        made = here.org.convert_lead(lead, account_id=account)
+        here.org.merge("Contact", contact, made.contact_id)
+        await here.start()
+        await here.until(lambda: len(here.instance.leads) == 1)
+        await here.until_quiet()
+        assert here.lead_of(contact).get("phone") is None
+        assert not await here.dead()
+
+
+async def test_a_lead_converted_into_a_contact_that_was_deleted_meanwhile(tmp_path: Path) -> None:
+    rules = Rules(deletes={"Contact": "delete", "Lead": "delete"})  # the oracle goes by the id that the person still carries
+    async with world(tmp_path, deliver__deletes__Contact="delete") as here:
+        account, contact = company(here)
+        lead = here.org.create("Lead", lead_of("Ito"))
+        await here.start()
+        await here.until_quiet(rules)
+        await here.stop()
+        made = here.org.convert_lead(lead, account_id=account)
+        here.org.delete("Contact", made.contact_id)
+        await here.start()
+        await here.until(lambda: len(here.instance.leads) == 1)
+        await here.until_quiet(rules)
+        assert here.lead_of(contact)
+        assert not await here.dead()
+
+
 @pytest.mark.parametrize("fate", ["delete", "keep"])
 @pytest.mark.parametrize("told", ["by events", "by the delete alone", "by no event"])
 async def test_an_accounts_contacts_and_opportunities_move_before_its_company_goes(tmp_path: Path, fate: Fate, told: str) -> None:

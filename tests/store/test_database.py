@@ -329,20 +329,3 @@ async def test_a_damaged_store_says_so_with_the_cure(path: Path) -> None:
     path.write_bytes(bytes(body))
     with pytest.raises(StoreUnusable, match=r"damaged.*restore the newest backup"):
         await Store.open(path)
-
-
-LOOKS = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM note').fetchone(); c.close()"
-
-
-async def test_another_process_that_ends_leaves_the_log_to_the_daemon(path: Path) -> None:
-    """SQLite takes the log away with the last who has the file open: a daemon that had lost its lock would not count."""
-    await fresh(path)
-    store = await Store.open(path)
-    try:
-        await store.put_note("before", 1)
-        looking = await asyncio.create_subprocess_exec(sys.executable, "-c", LOOKS, str(path))
-        assert await asyncio.wait_for(looking.wait(), 30) == 0
-        assert path.with_name(path.name + "-wal").exists()
-        await store.put_note("after", 1)
-    finally:
-        await store.close()
