@@ -13,7 +13,7 @@ from store import view
 from stream.budget import DailyBudget
 from stream.call_memory import CallMemory
 from stream.clock import Clock, MachineClock
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.daemon import Edges, calls_path, edges
 from stream.errors import BudgetSpent, DailyLimit, MarketoError, StreamError
 from stream.marketo.codes import rule_of

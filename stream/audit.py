@@ -21,7 +21,7 @@ from store.model import OBJECTS, PEOPLE, REF_OBJECT, REFS, Change, Key, ObjectNa
 from store.scores import primary_order
 from stream.asking import Asking, Calls
 from stream.changes import snapshot
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.daemon import rules
 from stream.difference import Difference, Look, Tally, judge
 from stream.expected import as_read, expected, parents_by_ref

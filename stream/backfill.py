@@ -15,7 +15,7 @@ from store.model import OBJECTS, Hole, ObjectName
 from store.store import Store
 from store.view import coverage
 from stream.clock import Clock
-from stream.config_model import Settings
+from stream.config.model import Settings
 
 WHY = "asked for by the operator"
 LOOK_SECONDS = 0.5

@@ -25,7 +25,7 @@ from store.store import Store
 from stream import pulse
 from stream.changes import Echo, asked_of, changes_of
 from stream.clock import Clock
-from stream.config_model import ObjectModes
+from stream.config.model import ObjectModes
 from stream.errors import ReplayRefused, StreamError
 from stream.json_text import whole_text
 from stream.mapping import SourceFields

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.model import OBJECTS, ObjectName
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.dispatch import MARKETO_OBJECT
 from stream.filters import RecordFilter
 from stream.mapping import ObjectMapping, SourceFields, bind, source_fields, wanted

@@ -9,7 +9,7 @@ from typing import Any
 from store.coverage import gaps
 from store.model import ObjectName
 from store.view import Coverage
-from stream.config_model import Settings
+from stream.config.model import Settings
 
 STALE_FROM_SECONDS = 600.0  # how long after the time for it a poll or a sweep may be late before it is said
 

@@ -30,7 +30,7 @@ from stream.catalog import Catalog
 from stream.changes import Echo
 from stream.clock import Clock, MachineClock, SteadyClock, SystemClock
 from stream.clock_watch import ClockWatch, Daily
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.deliver import Deliver
 from stream.dispatch import Dispatch
 from stream.errors import BudgetSpent, StreamError

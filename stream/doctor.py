@@ -19,7 +19,7 @@ from store.model import OBJECTS, PEOPLE, ObjectName
 from stream import doctor_marketo, doctor_salesforce
 from stream.clock import Clock
 from stream.config import Loaded
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.daemon import Edges, edges
 from stream.dispatch import MARKETO_OBJECT
 from stream.errors import AuthRefused, MarketoError, StreamError

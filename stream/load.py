@@ -19,7 +19,7 @@ from store.coverage import NEVER_READ
 from store.model import OBJECTS, Covered, Hole, ObjectName
 from stream import pulse
 from stream.clock import Clock, wait_for_event
-from stream.config_model import ObjectModes
+from stream.config.model import ObjectModes
 from stream.errors import BudgetSpent, BulkJobLost, SalesforceError, StreamError
 from stream.progress import Progress
 from stream.retry import Backoff

@@ -18,7 +18,7 @@ from store.model import PEOPLE, SATISFIED, Claimed, Key, ObjectName, Record
 from stream import people
 from stream.asking import Asking
 from stream.batch import Item
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.daemon import rules
 from stream.difference import FieldDifference
 from stream.foreseen import NEW_PERSON, Foreseen, WideSearch

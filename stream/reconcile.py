@@ -17,7 +17,7 @@ import structlog
 from store.model import Change, Covered, ObjectName
 from stream import pulse
 from stream.clock import Clock, wait_for_event
-from stream.config_model import ObjectModes
+from stream.config.model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
 from stream.retry import Backoff
 from stream.rows import Page, Rows

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import structlog
 
 from stream.config import RELOADED, Loaded
-from stream.config_keys import Key, KeyPath, keys
-from stream.config_model import Log, Section, Settings
+from stream.config.keys import Key, KeyPath, keys
+from stream.config.model import Log, Section, Settings
 from stream.daemon import Daemon
 from stream.errors import ConfigError
 

@@ -10,8 +10,8 @@ from store import view
 from store.errors import StoreBusy
 from store.model import Replay
 from store.store import Store
-from stream.config_model import Settings
-from stream.config_values import Channel
+from stream.config.model import Settings
+from stream.config.values import Channel
 from stream.dead import moment
 from stream.errors import ConfigError
 from stream.source import ALL_RETAINED, NEW_EVENTS

@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.view import Blocked, View, view
 from stream import coverage_told
 from stream.budget import CENTRAL, day_in
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.dead import moment
 from stream.heartbeat import hours_to_loss
 from stream.holds import cure_of

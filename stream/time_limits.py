@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from stream.config_model import Marketo
+from stream.config.model import Marketo
 from stream.marketo.client import Timeouts
 from stream.marketo.limits import WINDOW_SECONDS
 

@@ -23,7 +23,7 @@ from stream.cli.steps import steps
 from stream.cli.stream_json import JsonStream
 from stream.clock import SystemClock
 from stream.config import load
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.difference import Difference, Tally, repair_of
 from stream.errors import StreamError
 

@@ -18,7 +18,7 @@ from stream.backfill import Asked, Standing
 from stream.cli.options import DEGRADED, config_option, console
 from stream.clock import SystemClock
 from stream.config import load
-from stream.config_model import Settings
+from stream.config.model import Settings
 
 LINE_SECONDS = 10.0
 

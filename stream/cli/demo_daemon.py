@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stream.config_keys import PREFIX
-from stream.config_template import template
+from stream.config.keys import PREFIX
+from stream.config.template import template
 
 STOP_SECONDS = 30.0
 COMMAND = (sys.executable, "-m", "stream", "run", "--config")

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from stream.cli.options import config_option
-from stream.config_sources import CONFIG_VARIABLE, LOCAL_PATH
-from stream.config_template import template
+from stream.config.sources import CONFIG_VARIABLE, LOCAL_PATH
+from stream.config.template import template
 from stream.errors import ConfigError
 
 EPILOG = """\b

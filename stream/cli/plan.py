@@ -22,7 +22,7 @@ from stream.cli.steps import steps
 from stream.cli.stream_json import JsonStream
 from stream.clock import SystemClock
 from stream.config import load
-from stream.config_model import Settings
+from stream.config.model import Settings
 from stream.errors import StreamError
 from stream.foreseen import Foreseen, Nothing
 from stream.preview import ACTIONS, Action, Planned, Preview

@@ -20,7 +20,7 @@ from stream.cli.load_bar import in_terminal, load_bar
 from stream.cli.options import BUSY, DEGRADED, config_option
 from stream.clock import SystemClock
 from stream.config import load
-from stream.config_model import Log
+from stream.config.model import Log
 from stream.daemon import Daemon, run_daemon
 from stream.errors import StreamError
 from stream.notify import Notify

@@ -14,7 +14,7 @@ import click
 from sandbox.stage import PEOPLE, Stage
 from stream.cli.options import WRONG, tell
 from stream.clock import SystemClock, wait_for_event
-from stream.config_template import template
+from stream.config.template import template
 
 NIGHT_SECONDS, MOMENT_SECONDS = 60.0, 10.0
 MOMENT_SHARE, NIGHT_SHARE = 0.02, 0.1

@@ -16,7 +16,7 @@ import structlog
 from click.testing import CliRunner
 
 from stream.cli.main import cli
-from stream.config_template import template
+from stream.config.template import template
 from tests.flow.world import World
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.config_template import template
+from stream.config.template import template
 from tests.cli.shell import here_and_now, msi
 
 

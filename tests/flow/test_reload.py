@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stream.config import RELOADED, load
-from stream.config_keys import KeyPath, keys
+from stream.config.keys import KeyPath, keys
 from stream.daemon import Daemon
 from stream.reload import differing, merged, reload
 from tests.crash.crashing import Running

@@ -23,7 +23,7 @@ from store.model import DeadLetter, Hole, Key, ObjectName, Record
 from store.store import Store
 from stream.clock import SystemClock
 from stream.config import load
-from stream.config_template import template
+from stream.config.template import template
 from stream.daemon import PATIENCE, Daemon, Patience
 from stream.source import NEW_EVENTS
 

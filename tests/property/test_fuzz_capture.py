@@ -29,7 +29,7 @@ from stream import dead
 from stream.capture import Capture
 from stream.changes import Echo
 from stream.compound import PARTS
-from stream.config_model import ObjectModes
+from stream.config.model import ObjectModes
 from stream.dead import Selection
 from stream.ids import PREFIX, widen
 from stream.json_text import whole_text

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import ValidationError
 
-from stream import config_sources
 from stream.config import Loaded, load
-from stream.config_keys import keys, variables
-from stream.config_reference import reference
-from stream.config_template import template
+from stream.config import sources as config_sources
+from stream.config.keys import keys, variables
+from stream.config.reference import reference
+from stream.config.template import template
 from stream.errors import ConfigError
 
 Read = Callable[..., Loaded]
@@ -537,7 +537,7 @@ class TestWarnings:
 class TestDocuments:
     def test_the_reference_is_the_models(self) -> None:
         written = Path(__file__).parents[2] / "docs" / "configuration.md"
-        assert written.read_text() == reference(), "run python -m stream.config_reference > docs/configuration.md"
+        assert written.read_text() == reference(), "run python -m stream.config.reference > docs/configuration.md"
 
     def test_every_key_is_described(self) -> None:
         assert [key.name for key in keys().values() if key.path[0] != "fields" and not key.field.description] == []

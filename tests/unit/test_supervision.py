@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from store.errors import StoreBlocked
-from stream.config_model import Marketo
+from stream.config.model import Marketo
 from stream.marketo.client import Timeouts
 from stream.notify import Notify
 from stream.pulse import Pulses

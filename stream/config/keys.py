@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from stream.config_model import Section, Settings
+from stream.config.model import Section, Settings
 
 KeyPath = tuple[str, ...]
 PREFIX = "MSI_STREAM_"

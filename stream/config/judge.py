@@ -1,11 +1,4 @@
-"""The configuration, read and judged: the only reader of the environment and of secret files.
-
-config_values   kinds of values with their checks
-config_model    the settings: sections, keys, defaults, meanings
-config_keys     the same as a flat list
-config_sources  TOML file, environment, secret files and credentials, merged
-config          all of it together: `load`
-"""
+"""The configuration read and judged: every problem at once, a line each, with what was found and what is expected."""
 
 from __future__ import annotations
 
@@ -18,9 +11,9 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from stream.config_keys import KeyPath, closest, keys, known_in, sections
-from stream.config_model import OBJECTS, WITHOUT_SECRETS, Settings
-from stream.config_sources import Gathered, find, gather
+from stream.config.keys import KeyPath, closest, keys, known_in, sections
+from stream.config.model import OBJECTS, WITHOUT_SECRETS, Settings
+from stream.config.sources import Gathered, find, gather
 from stream.errors import ConfigError
 
 STREAMED_OBJECTS_MAX = 5  # Salesforce, Change Data Capture allocations: more need the add-on

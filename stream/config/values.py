@@ -1,4 +1,4 @@
-"""Checked kinds of settings. A check raises ValueError saying what is expected; config.py adds the key and what was found."""
+"""Checked kinds of settings. A check raises ValueError saying what is expected; judge.py adds the key and what was found."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""docs/configuration.md, made from the model: `python -m stream.config_reference > docs/configuration.md`."""
+"""docs/configuration.md, made from the model: `python -m stream.config.reference > docs/configuration.md`."""
 
 from __future__ import annotations
 
 import sys
 
 from stream.config import NOT_YET, RELOADED
-from stream.config_keys import Key, file_path, sections
-from stream.config_text import by_section, default_of, required
+from stream.config.keys import Key, file_path, sections
+from stream.config.text import by_section, default_of, required
 
 HEAD = """\
 # Configuration
 
-This page is made from the program (`python -m stream.config_reference > docs/configuration.md`); `msi-stream init` writes the
+This page is made from the program (`python -m stream.config.reference > docs/configuration.md`); `msi-stream init` writes the
 same as a commented file to start from.
 
 **Where the file is.** `--config PATH`, else `$MSI_STREAM_CONFIG`, else `/etc/msi-stream/config.toml`, else `./msi-stream.toml`. A

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from stream.config_keys import Key, KeyPath, keys
-from stream.config_model import NEEDED, Flow
+from stream.config.keys import Key, KeyPath, keys
+from stream.config.model import NEEDED, Flow
 
 
 def as_toml(value: Any) -> str:

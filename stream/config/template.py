@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stream.config_keys import Key, KeyPath, file_path, sections
-from stream.config_text import as_toml, by_section, default_of, required
+from stream.config.keys import Key, KeyPath, file_path, sections
+from stream.config.text import as_toml, by_section, default_of, required
 
 HEAD = """\
 # The configuration of msi-stream. A key behind "# " stands at its default: take the "# " away to change it.

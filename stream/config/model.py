@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from stream.config_values import (
+from stream.config.values import (
     ApiVersion,
     BaseUrl,
     Channel,

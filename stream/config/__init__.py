@@ -1,0 +1,13 @@
+"""The configuration, read and judged: the only reader of the environment and of secret files.
+
+values     kinds of values with their checks
+model      the settings: sections, keys, defaults, meanings
+keys       the same as a flat list
+sources    TOML file, environment, secret files and credentials, merged
+judge      all of it together: `load`
+text, template, reference    the file that `init` writes, and docs/configuration.md
+"""
+
+from stream.config.judge import NOT_YET, RELOADED, STREAMED_OBJECTS_MAX, Loaded, load
+
+__all__ = ["NOT_YET", "RELOADED", "STREAMED_OBJECTS_MAX", "Loaded", "load"]
