@@ -137,6 +137,9 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.execute("PRAGMA foreign_keys = ON")
             await connection.execute("PRAGMA temp_store = MEMORY")  # no other directory can get in the way of a commit
+            await connection.execute(
+                "PRAGMA secure_delete = ON"
+            )  # what is deleted is overwritten, whatever SQLite was built with
             await connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             if migrate:
                 await _migrate(connection, path)

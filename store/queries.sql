@@ -293,8 +293,10 @@ DELETE FROM note WHERE name = ?;
 SELECT s.* FROM json_each(?1) k JOIN score s ON s.object = k.value ->> 0 AND s.record_id = k.value ->> 1;
 
 -- put_score --
--- Remember what was written, or that it has to be tried again, or that writing to this record has stopped.
-INSERT INTO score (object, record_id, written, attempts, due_ms, stopped) VALUES (?, ?, ?, ?, ?, ?)
+-- Remember what was written, or that it has to be tried again, or that writing to this record has stopped; not of a record that was
+-- erased meanwhile.
+INSERT INTO score (object, record_id, written, attempts, due_ms, stopped) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+WHERE EXISTS (SELECT 1 FROM record r WHERE r.object = ?1 AND r.record_id = ?2)
 ON CONFLICT (object, record_id) DO UPDATE SET
     written = excluded.written, attempts = excluded.attempts, due_ms = excluded.due_ms, stopped = excluded.stopped;
 
@@ -431,3 +433,30 @@ UPDATE score SET due_ms = ?2 WHERE due_ms > 0 AND due_ms > ?1;
 -- data_version --
 -- Changes when another process has written.
 PRAGMA data_version;
+
+-- merged_into_any --
+-- The records that were merged into the given ones; ?1 is a JSON array of record ids.
+SELECT r.* FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_merged ON r.merged_into = k.value;
+
+-- roles_naming --
+-- The contact roles of the given contacts; ?1 is a JSON array of record ids.
+SELECT r.* FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_contact ON r.contact = k.value
+WHERE r.object = 'OpportunityContactRole';
+
+-- events_naming --
+-- Events and rows that nobody could read and that hold one of the given texts; ?1 is a JSON array.
+SELECT e.entry_id FROM entry e INDEXED BY entry_dead
+WHERE e.state = 'dead' AND e.flow = 'capture'
+  AND EXISTS (SELECT 1 FROM json_each(?1) k WHERE instr(CAST(e.pending AS TEXT), k.value) > 0);
+
+-- count_events --
+-- How many events and rows there are that nobody could read.
+SELECT count(*) AS events FROM entry INDEXED BY entry_dead WHERE state = 'dead' AND flow = 'capture';
+
+-- delete_records --
+-- Forget records; ?1 is a JSON array of [object, record id].
+DELETE FROM record WHERE (object, record_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1));
+
+-- delete_scores --
+-- Forget what was written for these people; ?1 is a JSON array of [object, record id].
+DELETE FROM score WHERE (object, record_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1));

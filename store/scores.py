@@ -90,5 +90,7 @@ async def ids_due(tx: Transaction, now_ms: int, most: int) -> list[str]:
 
 
 async def bury(tx: Transaction, key: Key, *, code: str, cause: str, cure: str, attempts: int, now_ms: int) -> None:
-    """A score row that Salesforce keeps refusing becomes a dead letter."""
+    """A score row that Salesforce keeps refusing becomes a dead letter, unless the record was erased meanwhile."""
+    if not await tx.rows("records_by_key", keys_json([key])):
+        return
     await tx.run("put_dead", *key, b"{}", now_ms, now_ms, attempts, code, cause, cure, now_ms, "scores")

@@ -13,6 +13,7 @@ from stream.cli.dead import dead
 from stream.cli.demo import demo
 from stream.cli.doctor import doctor
 from stream.cli.flows import pause, resume
+from stream.cli.forget import forget
 from stream.cli.init import init
 from stream.cli.options import Commands
 from stream.cli.plan import plan
@@ -46,7 +47,24 @@ def cli() -> None:
     """
 
 
-for command in (demo, sandbox, init, doctor, run, status, why, plan, audit, dead, replay, backfill, pause, resume, backup):
+for command in (
+    demo,
+    sandbox,
+    init,
+    doctor,
+    run,
+    status,
+    why,
+    plan,
+    audit,
+    forget,
+    dead,
+    replay,
+    backfill,
+    pause,
+    resume,
+    backup,
+):
     cli.add_command(command)
 
 

@@ -14,6 +14,7 @@ async def two_people(outbox: Outbox) -> None:
 
 
 async def test_what_was_written_is_found_again(outbox: Outbox) -> None:
+    await two_people(outbox)
     row = ScoreRow(("Contact", CONTACT), {"Priority__c": 12.0, "Last__c": None}, attempts=2, due_ms=5, stopped="")
     await outbox.store.remember_scores([row])
     await outbox.store.remember_scores([ScoreRow(("Lead", LEAD), None)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from store.model import Change, Dead, Replay, Retry
+from store.model import Change, Dead, Record, Replay, Retry
+from store.rows import record_row
 from store.scores import ScoreRow
 from store.store import Store
 from tests.store.outbox_steps import Outbox
@@ -22,6 +23,8 @@ async def filled(outbox: Outbox) -> Store:
     first, second = await store.claim("Account", "upsert", most=9, now_ms=NOW, linger_ms=0)
     dead = Dead(second.entry.entry_id, second.entry.key, "1003", "cause", "cure")
     await store.finish([Retry(first.entry.entry_id, first.entry.key, NOW + 600_000), dead], NOW)
+    leads = [record_row(Record("Lead", name, state="synced")) for name in ("00QA", "00QB")]
+    await store.submit(lambda tx: tx.run_many("put_record", leads))
     await store.remember_scores([ScoreRow(("Lead", "00QA"), due_ms=NOW + 60_000), ScoreRow(("Lead", "00QB"))])
     await store.put_notes(lambda: {"sweep": {"after": "9", "began": NOW / 1000}, "swept_until": NOW / 1000 - 9.5})
     return store
