@@ -14,7 +14,7 @@ if not importlib.util.find_spec("ensurepip"):
 endef
 export CHECK_PYTHON
 
-.PHONY: demo test lint fmt lock setup clean
+.PHONY: demo test lint fmt vulnerabilities lock setup clean
 
 demo: setup
 	$(BIN)/msi-stream demo $(ARGS)
@@ -31,6 +31,12 @@ lint: setup
 fmt: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Known vulnerabilities of what users get, as far as the package index tells of them.
+vulnerabilities: setup
+	@$(PYTHON) -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@$(VENV)/audit/bin/python requirements/vulnerabilities.py
 
 setup: $(READY)
 
@@ -53,6 +59,7 @@ lock:
 	$(VENV)/lock/bin/pip install --quiet pip-tools
 	$(VENV)/lock/bin/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/run.txt pyproject.toml
 	$(VENV)/lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra dev --output-file requirements/dev.txt pyproject.toml
+	$(VENV)/lock/bin/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/audit.txt requirements/audit.in
 
 clean:
 	rm -rf $(VENV) node_modules

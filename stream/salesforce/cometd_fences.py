@@ -273,6 +273,7 @@ class FencedClient(Client):
             host = urlsplit(self.url).hostname or ""
             self._http_session = aiohttp.ClientSession(
                 cookie_jar=aiohttp.CookieJar(unsafe=is_address(host), quote_cookie=False),
+                trust_env=True,  # the same proxy as for all other calls
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             )
         return self._http_session
