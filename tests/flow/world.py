@@ -138,11 +138,11 @@ class World:
         for user in (self.salesforce.org.person_id, self.salesforce.org.api_user_id):
             self.salesforce.org.update("User", user, {"Title": "Administrator"})
 
-    def write_config(self) -> Path:
-        """A configuration file for the daemon, as `init` writes it, filled in for this world."""
+    def values(self) -> dict[str, Any]:
+        """The configuration's values, by dotted key."""
         sign_in = self.salesforce.sign_in
         fast = {name: value * self.clock.speed if name.endswith("_seconds") else value for name, value in FAST.items()}
-        values = {
+        return {
             **fast,
             "salesforce.login_url": self.salesforce.base_url,
             "salesforce.client_id": sign_in.client_id,
@@ -155,8 +155,11 @@ class World:
             "store.path": str(self.folder / "store.db"),
             **self.overrides,
         }
+
+    def write_config(self) -> Path:
+        """A configuration file for the daemon, as `init` writes it, filled in for this world."""
         path = self.folder / "config.toml"
-        path.write_text(template(values), encoding="utf-8")
+        path.write_text(template(self.values()), encoding="utf-8")
         return path
 
     async def start(self, patience: Patience = PATIENCE) -> None:
