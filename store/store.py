@@ -39,15 +39,6 @@ from store.writer import Transaction, Waiting, Work, Writer
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Open and in-flight entries by object, how many entries wait for another record, and how many dead letters there are."""
-
-    backlog: Mapping[str, int]
-    blocked: int
-    dead: int
-
-
 @dataclass(slots=True)
 class Store:
     """One SQLite file. `committer` is the task that owns the write connection; when it ends with an error, so must the daemon."""
@@ -397,20 +388,12 @@ class Store:
         """Write small facts, all or none, as they are when it is their turn among all other work."""
         await self.submit(partial(_put_notes, facts=facts))
 
-    async def beat(self, notes: Callable[[], Mapping[str, Any]], *, count: bool) -> Counts | None:
-        """Write the heartbeat's notes, as they are when it is their turn among all other work, and, if asked, count what waits.
+    async def beat(self, notes: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the heartbeat's notes, as they are when it is their turn among all other work.
 
         Raises StoreBlocked while the file cannot be written.
         """
-
-        async def work(tx: Transaction) -> Counts | None:
-            await _put_notes(tx, notes)
-            if not count:
-                return None
-            backlog = {row["object"]: row["entries"] for row in await tx.rows("backlog")}
-            return Counts(backlog, await tx.value("count_blocked"), await tx.value("count_dead"))
-
-        return await self.submit(work, waits=False)
+        await self.submit(partial(_put_notes, facts=notes), waits=False)
 
     async def shift_times(self, ms: int, note: str, value: Any, then: Callable[[], None] = lambda: None) -> None:
         """The clock was set by so much: every time in the store moves with it, and the note tells up to where.

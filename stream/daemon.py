@@ -38,6 +38,7 @@ from stream.exclusion import Exclusion
 from stream.heartbeat import Heartbeat
 from stream.holds import Holds
 from stream.load import Load
+from stream.logs.repeats import Repeats
 from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
@@ -189,8 +190,10 @@ class Daemon:
         patience: Patience = PATIENCE,
         *,
         notify: Notify = NOBODY,
+        repeats: Repeats | None = None,
     ) -> None:
         self.clock = SteadyClock(clock or SystemClock())
+        self.repeats = repeats or Repeats(self.clock.monotonic)
         self.patience = patience
         self.settings = settings
         self.store = store
@@ -298,6 +301,8 @@ class Daemon:
             scores=self.scores,
             holds=self.holds,
             budgets=budgets,
+            repeats=self.repeats,
+            look_how=self._how_it_stands,
         )
 
     def _deliver(self) -> Deliver:
@@ -353,7 +358,7 @@ class Daemon:
                     "externalPersonId" in (await self.edges.catalog.marketo_describe("Lead")).searchable
                 )
                 if said:
-                    log.info("deliver_resumed", code="describe")
+                    log.info("deliver_ready")
                 await self._note_mappings(mappings)
                 return mappings
             except StreamError as error:
@@ -363,8 +368,7 @@ class Daemon:
                     if isinstance(error, BudgetSpent)
                     else Backoff(1.0, 60.0).wait_seconds(failures)
                 )
-                if error.message != said:
-                    log.error("deliver_not_ready", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+                log.error("deliver_not_ready", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
                 said = self.deliver.not_ready = error.message
                 pulse.attempted(wait_seconds)
                 await self.clock.sleep(wait_seconds)
@@ -379,7 +383,7 @@ class Daemon:
         """Where fields are mapped otherwise than before, everything of that object is read again."""
         targets = {obj: {source: target.name for source, target in mapping.targets.items()} for obj, mapping in mappings.items()}
         for obj in await self.store.mapped(targets, self.edges.salesforce.server_clock.now()):
-            log.warning("mapping_changed", object=obj, hint="all its records are read again, and sent where they differ")
+            log.warning("mapping_changed", object=obj, cure="all its records are read again, and sent where they differ")
 
     async def _restore_new_people(self) -> None:
         """People who were created by an earlier run today count."""
@@ -402,13 +406,15 @@ class Daemon:
     async def run(self) -> None:
         """Run until `stop()` or a signal. Raises what a loop could not survive."""
         try:
+            previous = await self.store.note("heartbeat")
             recovered = await self._take_up()
         except StoreBlocked as error:
             if not self._stop.is_set():
                 raise
             self._ended(error)
             return
-        log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
+        ended = "none" if previous is None else "in good order" if previous["stopped"] else "unexpectedly"
+        log.info("daemon_started", channel=self.settings.salesforce.channel, recovered=recovered, previous_run=ended)
         inputs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "capture": self.capture.run,
             "reading": self.reading.run,
@@ -438,6 +444,7 @@ class Daemon:
             for task in (beat, looks, clock, watch, supervision):
                 task.cancel()
         self.store.hurry()
+        self.repeats.tell(everything=True)
         try:
             await self.heartbeat.beat(stopped=True)
         except StoreBlocked as error:
@@ -456,7 +463,7 @@ class Daemon:
 
     def _ended(self, error: StoreBlocked) -> None:
         """What is not stored was not acknowledged either: it comes again with the next start."""
-        log.warning("daemon_stopped", error=error.message, hint=error.hint)
+        log.warning("daemon_stopped", cause=error.message, cure=error.hint)
 
     async def _drain(self, delivery: asyncio.Task[None]) -> None:
         """Let what is in flight be finished; what takes too long, or cannot be stored, is taken up again by the next start."""
@@ -481,13 +488,14 @@ async def run_daemon(
     *,
     beside: Callable[[Daemon], AbstractAsyncContextManager[None]] | None = None,
     notify: Notify = NOBODY,
+    repeats: Repeats | None = None,
 ) -> None:
     """Open the store, take its lock, run until SIGTERM or SIGINT. Raises StoreError, ConfigError, or what a loop died of."""
     store = await Store.open(settings.store.path)
     try:
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(cookie_jar=jar, trust_env=True) as session:
-            daemon = Daemon(settings, store, session, notify=notify)
+            daemon = Daemon(settings, store, session, notify=notify, repeats=repeats)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, daemon.stop)

@@ -133,8 +133,7 @@ class Scores:
         wait_seconds = self.backoff.wait_seconds(self._failures)
         if isinstance(error, BudgetSpent):
             wait_seconds = min(error.resets_in_seconds, 900.0)
-        if self.error != error.message:
-            log.warning("scores_failed", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        log.warning("scores_failed", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
         self.error = error.message
         return wait_seconds
 
@@ -167,7 +166,7 @@ class Scores:
             describe = await self.catalog.salesforce_describe(obj)
             found[obj] = score_fields(names, describe.fields, self.field_prefix)
             if len(found[obj]) < 7:
-                log.error("msi_fields_missing", object=obj, found=len(found[obj]), expected=7, prefix=self.field_prefix)
+                log.error("msi_fields_missing", object=obj, found=len(found[obj]), needed=7, prefix=self.field_prefix)
         self._fields = found if any(found.values()) else {}
         return bool(self._fields)
 
