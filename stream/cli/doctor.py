@@ -12,8 +12,8 @@ from stream.cli.options import DEGRADED, config_option, console, json_option, pr
 from stream.clock import SystemClock
 from stream.config import load
 from stream.doctor import as_rows, examine
+from stream.doctor.findings import failure
 from stream.errors import ConfigError
-from stream.findings import failure
 
 SIGNS = {"ok": ("✓ ok", "green"), "warning": ("! warning", "yellow"), "failure": ("✗ failure", "bold red")}
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from store.store import Store
-from stream import doctor_marketo, doctor_salesforce
 from stream.clock import SystemClock
 from stream.config import load
 from stream.doctor import examine
-from stream.findings import Finding
+from stream.doctor import marketo as doctor_marketo
+from stream.doctor import salesforce as doctor_salesforce
+from stream.doctor.findings import Finding
 from stream.salesforce.rest_answers import FieldDescribe, Limit, ObjectDescribe
 from stream.score_diff import MSI_FIELDS
 from tests.cli.shell import ask, check_secrets, config_file, here_and_now, msi

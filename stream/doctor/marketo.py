@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from store.model import ObjectName
+from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.errors import MarketoError
-from stream.findings import Finding, failure, ok, some, warning
 from stream.mapping import bind
 from stream.marketo.answers import Describe
 from stream.score_diff import MSI_FIELDS, marketo_names

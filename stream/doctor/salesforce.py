@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from store.model import ObjectName
 from stream.catalog import ALWAYS
 from stream.config.model import ObjectModes
-from stream.findings import Finding, failure, ok, some, warning
+from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.mapping import CONTROL, NEEDED, REF_FIELD, REFS_OF
 from stream.salesforce.rest_answers import FieldDescribe, Limit, ObjectDescribe
 from stream.score_diff import MSI_FIELDS

@@ -16,14 +16,15 @@ import aiohttp
 from store.database import is_held, look
 from store.errors import StoreError
 from store.model import OBJECTS, PEOPLE, ObjectName
-from stream import doctor_marketo, doctor_salesforce
 from stream.clock import Clock
 from stream.config import Loaded
 from stream.config.model import Settings
 from stream.daemon import Edges, edges
 from stream.dispatch import MARKETO_OBJECT
+from stream.doctor import marketo as doctor_marketo
+from stream.doctor import salesforce as doctor_salesforce
+from stream.doctor.findings import Finding, failure, ok, warning
 from stream.errors import AuthRefused, MarketoError, StreamError
-from stream.findings import Finding, failure, ok, warning
 from stream.mapping import wanted
 from stream.marketo.answers import Describe
 
