@@ -103,6 +103,17 @@ def is_held(path: Path) -> bool:
 
 def held(path: Path) -> str | None:
     """What the daemon that holds the store has to say (mostly nothing: ""), or None where none holds it."""
+    lines = _held_lines(path)
+    return lines[1] if lines is not None else None
+
+
+def holder(path: Path) -> str | None:
+    """The process id of the daemon that holds the store, or None where none holds it."""
+    lines = _held_lines(path)
+    return lines[0] if lines is not None else None
+
+
+def _held_lines(path: Path) -> tuple[str, str] | None:
     try:
         descriptor = os.open(_lock_file(path), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -110,7 +121,7 @@ def held(path: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return _lines(descriptor)[1]
+        return _lines(descriptor)
     finally:
         os.close(descriptor)
     return None
@@ -186,6 +197,20 @@ async def beside(path: Path, *, any_schema: bool = False) -> AsyncIterator[aiosq
             await connection.close()
 
 
+@contextlib.asynccontextmanager
+async def untouched(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """The store of whatever schema, read without making or emptying a log beside it where no daemon runs."""
+    _check_file(path, create=False)
+    quiet = not is_held(path) and not _log_bytes(path)
+    name = _as_it_lies(path) if quiet else _only_to_read(path)
+    with translated(path):
+        connection = await _only_reading(name, path)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
 async def _reader(path: Path) -> aiosqlite.Connection:
     """A connection that only reads. On a full disk there may be no room for the files that SQLite wants beside the store: where
     no daemon runs and the log is empty, all is in the store's own file, and it is read as it lies there.
@@ -200,6 +225,10 @@ async def _reader(path: Path) -> aiosqlite.Connection:
 
 def _as_it_lies(path: Path) -> str:
     return f"{path.absolute().as_uri()}?immutable=1"
+
+
+def _only_to_read(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 async def _only_reading(name: str, path: Path) -> aiosqlite.Connection:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from store.model import ObjectName
 from stream.catalog import ALWAYS
-from stream.config.model import ObjectModes
 from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.mapping import CONTROL, NEEDED, REF_FIELD, REFS_OF
 from stream.salesforce.rest_answers import FieldDescribe, Limit, ObjectDescribe
@@ -68,13 +67,7 @@ def _wrong_kind(ours: str, found: FieldDescribe) -> str:
     return "" if KINDS.get(found.type) == expected else f"{found.name} has the type {found.type}, expected {expected}"
 
 
-def channel_finding(channel: str, modes: ObjectModes) -> Finding:
-    """How changes come."""
-    streamed, polled, off = (", ".join(modes.set_to(mode)) or "none" for mode in ("stream", "poll", "off"))
-    return ok("salesforce channel", f"{channel}; streamed: {streamed}; polled: {polled}; off: {off}")
-
-
-def limit_findings(limits: Mapping[str, Limit], daily_calls: int) -> list[Finding]:
+def limit_findings(limits: Mapping[str, Limit], daily_calls: int, score_writes: int) -> list[Finding]:
     """How much of the org's daily allowances is left."""
     calls, events = limits.get("DailyApiRequests"), limits.get("DailyDeliveredPlatformEvents")
     found = []
@@ -86,8 +79,19 @@ def limit_findings(limits: Mapping[str, Limit], daily_calls: int) -> list[Findin
     else:
         found.append(_allowance("salesforce daily calls", calls))
     if events is not None:
-        found.append(_allowance("salesforce delivered events", events))
+        found.append(_events(events, score_writes))
+    jobs = limits.get("DailyBulkV2QueryJobs")
+    if jobs is not None:
+        found.append(_allowance("salesforce bulk queries", jobs))
     return found
+
+
+def _events(events: Limit, score_writes: int) -> Finding:
+    check = "salesforce delivered events"
+    if events.max <= score_writes:
+        cure = f"lower scores.daily_writes: each score written comes back as an event, and {events.max:,} are delivered in a day"
+        return warning(check, f"{_left(events)}; scores.daily_writes is {score_writes:,}", cure)
+    return _allowance(check, events)
 
 
 def _allowance(check: str, limit: Limit) -> Finding:
