@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiosqlite
 import orjson
 
 from store import admin, beside, coverage, history, holds, intake, outbox, scores, times, waits
@@ -34,6 +35,7 @@ from store.model import (
 )
 from store.rows import entry_of, keys_json, list_json
 from store.scores import Person, ScoreRow
+from store.upgrade import Upgrade, upgrade
 from store.writer import Transaction, Waiting, Work, Writer
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Store:
     writer: Writer
     committer: asyncio.Task[None]
     lock: Lock | None = None
+    upgraded: Upgrade | None = None
     listeners: list[asyncio.Event] = field(default_factory=list)
 
     def listen(self) -> asyncio.Event:
@@ -63,19 +66,20 @@ class Store:
     async def open(cls, path: Path, *, create: bool = True, exclusive: bool = True) -> Store:
         """Open the store; `exclusive` takes the daemon's lock first (StoreBusy where another daemon has it).
 
-        Without the lock the schema is left as it is: a daemon may be running on it.
+        With it an older schema is brought up to date, after a copy was put beside it (`upgraded`); without it the schema is left
+        as it is: a daemon may be running on it.
         """
         lock = Lock(path) if exclusive else None
         if lock is not None:
             lock.acquire()
         try:
-            connection = await open_database(path, create=create, migrate=exclusive)
+            connection, upgraded = await _open(path, create=create, exclusive=exclusive)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
         writer = Writer(connection, path)
-        return cls(writer, asyncio.create_task(writer.run(), name="committer"), lock)
+        return cls(writer, asyncio.create_task(writer.run(), name="committer"), lock, upgraded=upgraded)
 
     async def close(self) -> None:
         """Commit what is queued and close the file."""
@@ -455,6 +459,15 @@ class Store:
     async def prune_history(self, looked_to: int, now_ms: int) -> int:
         """One small step of keeping the records' stories short; what it returns begins the next. StoreBlocked: not now."""
         return await self.submit(lambda tx: history.prune(tx, looked_to, now_ms), waits=False)
+
+
+async def _open(path: Path, *, create: bool, exclusive: bool) -> tuple[aiosqlite.Connection, Upgrade | None]:
+    connection = await open_database(path, create=create, exclusive=exclusive)
+    try:
+        return connection, await upgrade(connection, path) if exclusive else None
+    except BaseException:
+        await connection.close()
+        raise
 
 
 async def _put_notes(tx: Transaction, facts: Callable[[], Mapping[str, Any]]) -> None:

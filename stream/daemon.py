@@ -413,6 +413,8 @@ class Daemon:
                 raise
             self._ended(error)
             return
+        if (done := self.store.upgraded) is not None:
+            log.info("store_upgraded", schema_before=done.before, schema=done.now, copy=str(done.copy))
         ended = "none" if previous is None else "in good order" if previous["stopped"] else "unexpectedly"
         log.info("daemon_started", channel=self.settings.salesforce.channel, recovered=recovered, previous_run=ended)
         inputs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {

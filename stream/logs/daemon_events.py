@@ -69,6 +69,14 @@ EVENTS = (
     ),
     # the store
     event(
+        "info",
+        "store_upgraded",
+        "schema_before schema copy",
+        "this version has brought the store to its schema, and has put a copy of it as it was beside it",
+        "nothing; to go back to the older version, put the copy in the store's place",
+        same="*",
+    ),
+    event(
         "error",
         "store_blocked",
         "cause cure retry_seconds",

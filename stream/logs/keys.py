@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from stream.logs.registry import Key
 
 ALWAYS: Mapping[str, Key] = {
+    "copy": Key("text", "where a copy of the store lies"),
     "event": Key("text", "the event's name"),
     "level": Key("text", "debug, info, warning or error"),
+    "schema": Key("count", "how many of the store's migrations this version has"),
+    "schema_before": Key("count", "how many the store had had"),
     "timestamp": Key("text", "when it was said: UTC, ISO 8601"),
 }
 
