@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from stream.logs.registry import Key
 
 ALWAYS: Mapping[str, Key] = {
-    "copy": Key("text", "where a copy of the store lies"),
     "event": Key("text", "the event's name"),
     "level": Key("text", "debug, info, warning or error"),
-    "schema": Key("count", "how many of the store's migrations this version has"),
-    "schema_before": Key("count", "how many the store had had"),
     "timestamp": Key("text", "when it was said: UTC, ISO 8601"),
 }
 
@@ -39,6 +36,7 @@ KEYS: Mapping[str, Key] = {
     "channel": Key("text", "the channel of the stream"),
     "code": Key("text", "Marketo's or Salesforce's code, or one of the daemon's own (docs/operation.md)"),
     "contact": Key("text", "a contact's Salesforce id"),
+    "copy": Key("text", "where a copy of the store lies"),
     "cure": Key("text", "what to do about it"),
     "dead": Key("count", "dead letters", may_be_null=True),
     "deadline_seconds": Key("number", "how long was waited"),
@@ -96,6 +94,8 @@ KEYS: Mapping[str, Key] = {
     "rows": Key("count", "rows read so far"),
     "rows_before": Key("count", "rows that an earlier run had read"),
     "rows_per_second": Key("number", "rows a second"),
+    "schema": Key("count", "how many of the store's migrations this version has"),
+    "schema_before": Key("count", "how many the store had had"),
     "silent": Key("list", "the objects of which the stream brings nothing although they change"),
     "silent_seconds": Key("number", "how long nothing was heard"),
     "state": Key("text", "as `status` says it: `ok`, `degraded`, `failing`, `stopped`"),
