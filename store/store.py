@@ -203,12 +203,19 @@ class Store:
 
     async def send_again(self, keys: Sequence[Key], why: str, now_ms: int) -> None:
         """These records are read and sent whole, whatever Marketo was sent before."""
-        await self.submit(lambda tx: outbox.send_again(tx, keys, why, now_ms))
+        await self.submit(lambda tx: intake.send_again(tx, keys, why, now_ms))
         self.wake()
 
     async def mapped(self, targets: Mapping[ObjectName, Mapping[str, str]], until_s: float) -> list[ObjectName]:
         """How fields are mapped now: Salesforce field → Marketo field. Objects mapped otherwise before are read again; those."""
         changed = await self.submit(lambda tx: coverage.mapped(tx, targets, until_s))
+        if changed:
+            self.wake()
+        return changed
+
+    async def filtered(self, filters: Mapping[ObjectName, str], until_s: float) -> list[ObjectName]:
+        """By which filters records are synced now. Objects that had another before are read again; those."""
+        changed = await self.submit(lambda tx: coverage.filtered(tx, filters, until_s))
         if changed:
             self.wake()
         return changed

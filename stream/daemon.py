@@ -74,6 +74,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 20.0
 NOBODY = Notify()
+FILTER_CHANGED = "all its records are judged again: what is outside now follows the delete settings, what is inside is sent"
 CALLS_REMEMBERED = 100  # in 20 seconds, Marketo's own limit: so many may be asked for without a restart
 
 
@@ -100,7 +101,7 @@ class Edges:
     catalog: Catalog
     salesforce_budget: DailyBudget
     marketo_budget: DailyBudget
-    user_filter: filters.RecordFilter
+    filters: Mapping[ObjectName, filters.RecordFilter]
     gate: Gate
 
 
@@ -117,7 +118,7 @@ def edges(
 
     With a `memory`, calls count together with those of other processes on the store; `concurrency`: instead of the setting.
     """
-    user_filter = filters.parse(settings.filters.User, "filters.User")
+    by_object = {obj: filters.parse(settings.filters.of(obj), f"filters.{obj}") for obj in OBJECTS}
     salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now, ledger=memory)
     marketo_limit = settings.marketo.daily_calls - settings.marketo.reserve_calls
     marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL, ledger=memory)
@@ -157,8 +158,8 @@ def edges(
         clock=clock,
         timeouts=patience.marketo,
     )
-    catalog = Catalog(settings, salesforce, marketo, user_filter)
-    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter, gate)
+    catalog = Catalog(settings, salesforce, marketo, by_object)
+    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, by_object, gate)
 
 
 def calls_path(settings: Settings) -> Path:
@@ -166,14 +167,14 @@ def calls_path(settings: Settings) -> Path:
     return settings.store.path.with_name(settings.store.path.name + ".calls")
 
 
-def rules(settings: Settings, user_filter: filters.RecordFilter) -> Rules:
+def rules(settings: Settings, by_object: Mapping[ObjectName, filters.RecordFilter]) -> Rules:
     """The settings that decide what is sent."""
     objects: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
     return Rules(
         deletes={obj: settings.deliver.deletes.of(obj) for obj in objects},
         empty_role=settings.deliver.empty_role,
         deleted_field=settings.deliver.deleted_field,
-        sales_person_filter=user_filter,
+        sales_person_filter=by_object["User"],
         merge_people=settings.deliver.merge_people,
     )
 
@@ -326,7 +327,7 @@ class Daemon:
             marketo=edge.marketo,
             people_calls=people_calls,
             merges=Merges(self.store, salesforce, edge.marketo, people_calls, self.exclusion, waits, self._now_ms),
-            rules=rules(self.settings, edge.user_filter),
+            rules=rules(self.settings, edge.filters),
             waits=waits,
             clock=self.clock,
             max_attempts=settings.max_attempts,
@@ -384,6 +385,12 @@ class Daemon:
         targets = {obj: {source: target.name for source, target in mapping.targets.items()} for obj, mapping in mappings.items()}
         for obj in await self.store.mapped(targets, self.edges.salesforce.server_clock.now()):
             log.warning("mapping_changed", object=obj, cure="all its records are read again, and sent where they differ")
+
+    async def _note_filters(self) -> None:
+        """Where a filter is another than before, everything of that object is read and judged again."""
+        filters_now = {obj: self.settings.filters.of(obj) for obj in OBJECTS}
+        for obj in await self.store.filtered(filters_now, self.clock.now()):
+            log.warning("filter_changed", object=obj, cure=FILTER_CHANGED)
 
     async def _restore_new_people(self) -> None:
         """People who were created by an earlier run today count."""
@@ -460,6 +467,7 @@ class Daemon:
         recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
         await self.heartbeat.restore_budgets(self.clock_watch.day_now)
         await self._restore_new_people()
+        await self._note_filters()
         await self.holds.look()
         return recovered
 

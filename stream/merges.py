@@ -110,7 +110,10 @@ class Merges:
         deletes = [
             each
             for each in claimed
-            if each.entry.pending.kind == "delete" and each.record.object in MERGEABLE and not each.record.merged_into
+            if each.entry.pending.kind == "delete"
+            and not each.entry.pending.left
+            and each.record.object in MERGEABLE
+            and not each.record.merged_into
         ]
         parents = await self.store.parents_among([each.record.record_id for each in deletes]) if deletes else set()
         return [

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Record, Retry
+from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Record, RecordState, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict, judged
@@ -323,7 +323,8 @@ class PeopleCalls:
 def carried_on(item: Item) -> Ack:
     """Gone, and its Marketo person stays."""
     why = "another record carries its Marketo person on"
-    return Ack(item.entry_id, item.claimed.entry.key, state="deleted", forget_marketo_id=True, why=why)
+    state: RecordState = "excluded" if item.claimed.entry.pending.left else "deleted"
+    return Ack(item.entry_id, item.claimed.entry.key, state=state, forget_marketo_id=True, why=why)
 
 
 def take_over(item: Item, filled: frozenset[str], replan: Replan) -> None:

@@ -94,7 +94,8 @@ class Doctor:
             cure = error.hint or f"give the integration user read access to {obj}"
             return [failure(f"salesforce {obj}", error.message, cure)]
         self._salesforce[obj] = describe
-        found = [salesforce_says.object_finding(obj, describe, self.edge.catalog.fields().of(obj))]
+        deciding = self.edge.filters[obj].names
+        found = [salesforce_says.object_finding(obj, describe, self.edge.catalog.fields().of(obj), deciding)]
         if obj in PEOPLE:
             found.append(salesforce_says.msi_finding(obj, describe, self.settings.scores.field_prefix))
         return found
@@ -209,7 +210,7 @@ class Doctor:
 
     async def _users(self, user: ObjectDescribe) -> tuple[dict[str, str], bool]:
         """The email of each active user whom the filter admits, and whether these are all."""
-        admitted = self.edge.user_filter
+        admitted = self.edge.filters["User"]
         names = sorted({"Id", "Email", *(admitted.names & user.fields.keys())})
         active = "IsActive = true" if "IsActive" in user.fields else ""
         found: dict[str, str] = {}

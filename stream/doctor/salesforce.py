@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from store.model import ObjectName
 from stream.catalog import ALWAYS
+from stream.config.keys import closest
 from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.mapping import CONTROL, NEEDED, REF_FIELD, REFS_OF
 from stream.salesforce.rest_answers import FieldDescribe, Limit, ObjectDescribe
@@ -24,12 +25,18 @@ READ_ACCESS = "give the integration user read access to them (permission set, fi
 EDIT_ACCESS = "give the integration user edit access to them (permission set, field-level security)"
 
 
-def object_finding(obj: ObjectName, describe: ObjectDescribe, wanted: frozenset[str]) -> Finding:
-    """Whether the object's mapped fields, and those that tie records together, may be read."""
+def object_finding(
+    obj: ObjectName, describe: ObjectDescribe, wanted: frozenset[str], deciding: frozenset[str] = frozenset()
+) -> Finding:
+    """Whether the object's mapped fields, those that tie records together, and its filter's (`deciding`) may be read."""
     check = f"salesforce {obj}"
     unseen = wanted | ALWAYS
     unseen -= describe.fields.keys()
     needed = {*ALWAYS, *NEEDED[obj], *CONTROL[obj], *(REF_FIELD[ref] for ref in REFS_OF[obj])}
+    if hidden := sorted(unseen & deciding):
+        meant = closest(hidden[0], describe.fields)
+        cure = f"did you mean {meant}?" if meant else READ_ACCESS
+        return failure(check, f"filters.{obj} looks at fields that are not to be seen: {some(hidden)}", cure)
     if lacking := sorted(unseen & needed):
         return failure(check, f"fields that nothing works without are not to be seen: {some(lacking)}", READ_ACCESS)
     if unseen:

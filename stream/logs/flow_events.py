@@ -187,6 +187,15 @@ EVENTS = (
     ),
     event(
         "warning",
+        "filter_changed",
+        "object cure",
+        "the object's filter is another than before: all its records are read and judged again; what is outside now follows the "
+        "delete settings, what is inside now is sent",
+        "if that was not meant, stop the daemon and put the filter right",
+        same="object",
+    ),
+    event(
+        "warning",
         "merges_not_visible",
         "object cure",
         "the integration user cannot see into what deleted records were merged: merges are taken for deletions",

@@ -35,11 +35,11 @@ def ended_by(monkeypatch: pytest.MonkeyPatch, folder: Path, error: BaseException
     return said, [orjson.loads(line) for line in said.out.splitlines()]
 
 
-def test_a_good_end_is_0_and_settings_without_effect_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said, lines = ended_by(monkeypatch, tmp_path, None, filters__Lead="Sync_to_Marketo__c = true")
+def test_a_good_end_is_0_and_what_is_odd_about_the_settings_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said, lines = ended_by(monkeypatch, tmp_path, None, salesforce__objects__OpportunityContactRole="stream")
     assert (said.code, said.err) == (0, "")
     assert [line["event"] for line in lines] == ["config_warning"]
-    assert "filters.Lead does nothing yet" in lines[0]["cause"]
+    assert "6 objects are set to stream" in lines[0]["cause"]
 
 
 @pytest.mark.parametrize(
