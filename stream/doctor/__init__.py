@@ -3,10 +3,12 @@
 checks      all of them, in their order: `examine`
 salesforce, selection, permissions, marketo, fields, sales_people    what the answers of both sides say. Pure
 machine     the store, the disk, the daemon, the clock
+record      one lead or contact, from link to link: why its sales person's widget is empty
 findings    one line of the report
 """
 
 from stream.doctor.checks import as_rows, examine
 from stream.doctor.findings import Finding, failure
+from stream.doctor.record import diagnose
 
-__all__ = ["Finding", "as_rows", "examine", "failure"]
+__all__ = ["Finding", "as_rows", "diagnose", "examine", "failure"]
