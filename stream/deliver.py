@@ -95,6 +95,7 @@ class Deliver:
     _mappings: Mapping[ObjectName, ObjectMapping] = field(default_factory=dict)
     _draining: bool = False
     _stale_mappings: bool = False
+    _turn: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -130,12 +131,15 @@ class Deliver:
         return 1 if probing and not self._tasks else 0
 
     async def _start_batches(self, group: asyncio.TaskGroup) -> None:
+        """As many batches as there are places, each kind in its turn: what is due again and again keeps no place from others."""
         for rank in RANKS:
-            for obj, kind in ORDER:
+            for place in [*range(self._turn, len(ORDER)), *range(self._turn)]:
+                obj, kind = ORDER[place]
                 while self._slots() > 0 and (claimed := await self._claim(obj, kind, rank)):
                     task = group.create_task(self._deliver(obj, claimed), name=f"deliver {obj}")
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)
+                    self._turn = (place + 1) % len(ORDER) if self._slots() <= 0 else 0
 
     async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
         linger_ms = int(self.linger_seconds * 1000)
@@ -159,7 +163,7 @@ class Deliver:
                 object=obj,
                 records=settled.accepted,
                 not_accepted=len(claimed) - settled.accepted,
-                took_seconds=round(self.clock.monotonic() - started, 3),
+                wait_seconds=round(self.clock.monotonic() - started, 3),
             )
         if any(dead.code == FIELD_NOT_FOUND for dead in settled.dead):
             self._stale_mappings = True
@@ -169,16 +173,17 @@ class Deliver:
         if settled.pause is not None:
             self._pause(settled.pause)
         elif (settled.accepted or settled.answered) and self.pause:
-            log.info("deliver_resumed", lasted_seconds=round(self.clock.monotonic() - self.pause.since, 1), code=self.pause.code)
+            log.info("deliver_resumed", after_seconds=round(self.clock.monotonic() - self.pause.since, 1), code=self.pause.code)
             self.pause = Pause()
 
     def _pause(self, judgement: Judgement) -> None:
-        """Hold the flow, and say so; the next batch after the wait is the probe that finds out."""
+        """Hold the flow, and say so once; the next batch after the wait is the probe that finds out."""
         now = self.clock.monotonic()
         probes = self.pause.probes + 1
         most = PROBE_SECONDS_MOST[judgement.pause_until or ""]
         wait_seconds = min(judgement.wait_seconds or most, Backoff(1.0, most).wait_seconds(probes))
-        log.error("deliver_paused", code=judgement.code, cause=judgement.cause, cure=judgement.cure)
+        if self.pause.code != judgement.code:
+            log.error("deliver_paused", code=judgement.code, cause=judgement.cause, cure=judgement.cure)
         since = self.pause.since if self.pause else now
         self.pause = Pause(judgement.code, judgement.cause, judgement.cure, since, now + wait_seconds, probes)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.holds import POISONED
-from store.model import PEOPLE, Ack, Claimed, Dead, HandOver, Key, ObjectName, Record, Retry
+from store.model import PEOPLE, Ack, Change, Claimed, Dead, HandOver, Key, ObjectName, Record, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Item, Proof, Verdict
@@ -143,7 +143,9 @@ class Dispatch:
             why = f"converted: it lives on as Contact {contact.record_id}"
             settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True, why=why))
             handover = HandOver(record.key, contact.key, record.marketo_id, record.filled, "converted from a lead")
-            settled.handovers.append(handover)
+            heir = await self.people_calls.heir(record)  # whoever shared the lead's person keeps it: the contact may be another
+            settled.handovers.append(heir or handover)
+            settled.follow_ups += [Change(*contact.key, read=handover.why)] if heir is not None else []
             await self._write(settled)
         log.info("lead_converted", lead=entry.record_id, contact=contact.record_id, marketo_id=record.marketo_id)
 
@@ -157,14 +159,10 @@ class Dispatch:
                 self.holds.poison.note(planned.code)
             settled.add(Dead(entry.entry_id, entry.key, planned.code, planned.cause, planned.cure))
         elif isinstance(planned, Done):
-            passed_on = (
-                planned.state in {"deleted", "excluded"}
-                and entry.object in PEOPLE
-                and await self._pass_on(claimed.record, settled)
-            )
-            forget = passed_on and planned.state == "excluded"  # should it enter again, it is looked for anew
-            settled.add(Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why, forget_marketo_id=forget))
+            settled.add(Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why))
             log.debug("nothing_to_send", object=entry.object, id=entry.record_id, why=planned.why)
+            if planned.state == "deleted" and entry.object in PEOPLE:
+                await self._pass_on(claimed.record, settled)
 
     async def _pass_on(self, record: Record, settled: Settled) -> bool:
         """Where another living record shares the person of one that is gone, that one carries it now; False where none does."""
@@ -227,8 +225,7 @@ class Dispatch:
                 settled.add(carried_on(item))
             elif record.sent_key and await self.store.sharing_role(record.sent_key, record.record_id):
                 why = "another contact role stands behind the same role in Marketo"
-                gone = item.plan.state if isinstance(item.plan, Remove) else "deleted"
-                settled.add(Ack(item.entry_id, record.key, state=gone, why=why))
+                settled.add(Ack(item.entry_id, record.key, state="deleted", why=why))
             else:
                 alone.append(item)
         return await self._batch(obj, "delete").send(alone) if alone else []

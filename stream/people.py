@@ -186,6 +186,7 @@ class Resolver:
             return items
         known = await self.store.records([("Lead", lead) for lead in leads.values()])
         by_lead = {key[1]: record.marketo_id for key, record in known.items() if record.marketo_id}
+        leads = await self._alone(leads, by_lead)
         asked = [lead for lead in leads.values() if lead not in by_lead]
         for row in await self.by_external_ids(asked):
             by_lead.setdefault(str(row.get("externalPersonId") or ""), str(row["id"]))
@@ -200,6 +201,15 @@ class Resolver:
             else:
                 ids[item.entry_id] = marketo_id
         return rest
+
+    async def _alone(self, leads: Mapping[str, str], by_lead: Mapping[str, str]) -> dict[str, str]:
+        """Without the leads whose person others share: with those it stays, and who has their email finds it by that."""
+        behind = await self.store.sharers(list(by_lead.values())) if by_lead else {}
+        return {
+            contact: lead
+            for contact, lead in leads.items()
+            if {record.record_id for record in behind.get(by_lead.get(lead, ""), [])} <= {contact, lead}
+        }
 
     async def _by_email(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
         emails = [email for item in items if (email := email_of(item))]
@@ -233,7 +243,7 @@ class Resolver:
                 named[carried] = (obj, widen(carried))
         records = await self.store.records(list(named.values())) if named else {}
         sure = {key for key, record in records.items() if record.state == "synced"}
-        gone = {key for key, record in records.items() if record.state in {"deleted", "converted", "excluded"}}
+        gone = {key for key, record in records.items() if record.state in {"deleted", "converted"}}
         asked = [key for key in named.values() if key not in sure and key not in gone]
         living = await self.salesforce.living(asked) if asked else {}
         alive = sure | {key for key, person in living.items() if person.converted_to is None}

@@ -83,15 +83,20 @@ class SimulatedMarketo:
         if self._runner is not None:
             return
         self.host = "127.0.0.1" if host == "localhost" else host
-        middlewares = [self._census(), cast("Middleware", self.faults.middleware)]
-        app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        app.on_response_prepare.append(self._date)
+        app = self.application()
         runner = web.AppRunner(app, access_log=None, max_line_size=1 << 20, max_field_size=1 << 16, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, self.host, self.port if port is None else port, reuse_address=True).start()
         self._runner = runner
         self.port = runner.addresses[0][1]
+
+    def application(self) -> web.Application:
+        """All endpoints, as they are served: behind the count of arrivals and the scripted faults."""
+        middlewares = [self._census(), cast("Middleware", self.faults.middleware)]
+        app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.on_response_prepare.append(self._date)
+        return app
 
     async def stop(self) -> None:
         """Stop listening and cut what is open. State stays, and `start` comes back on the same port."""

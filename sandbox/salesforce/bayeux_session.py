@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sandbox.salesforce.journal import EventLog
@@ -11,13 +10,17 @@ from sandbox.salesforce.journal import EventLog
 ALL_CHANGES = "/data/ChangeEvents"
 
 
+def entity_of(channel: str) -> str | None:
+    """The object a channel carries, or None for the channel of all selected objects."""
+    return None if channel == ALL_CHANGES else channel.removeprefix("/data/").removesuffix("ChangeEvent")
+
+
 @dataclass(slots=True)
 class Subscription:
-    """A channel, the position in the log that is to be delivered next, and which objects come to this user on it."""
+    """A channel and the position in the log that is to be delivered next."""
 
     channel: str
     position: int
-    brings: Callable[[str], bool]
 
 
 @dataclass(slots=True)
@@ -40,9 +43,10 @@ class Session:
         return any(self._skip_foreign(subscription, log) for subscription in self.subscriptions.values())
 
     def _skip_foreign(self, subscription: Subscription, log: EventLog) -> bool:
+        wanted = entity_of(subscription.channel)
         subscription.position = max(subscription.position, log.start)
         while (event := log.at(subscription.position)) is not None:
-            if subscription.brings(event.entity):
+            if wanted is None or event.entity == wanted:
                 return True
             subscription.position += 1
         return False

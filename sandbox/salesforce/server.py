@@ -56,11 +56,7 @@ class SimulatedSalesforce:
         """Listen and return the base URL; after a `stop`, on the same port unless another one is named."""
         if self._runner is not None:
             raise RuntimeError("the simulated Salesforce is running already")
-        middlewares = [cast("Middleware", self.faults.middleware), self._counter, self._gate.middleware]
-        app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
-        for part in (self.sign_in, self.rest, self._sobjects, self.bulk, self.bayeux):
-            app.add_routes(part.routes())
-        app.on_response_prepare.append(self._tell_time)
+        app = self.application()
         runner = web.AppRunner(app, max_line_size=LINE_BYTES_MAX, max_field_size=LINE_BYTES_MAX, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, host, port or self._address[1], reuse_address=True)
@@ -69,6 +65,15 @@ class SimulatedSalesforce:
         self._runner = runner
         self.bayeux.start()
         return self.base_url
+
+    def application(self) -> web.Application:
+        """All endpoints, as they are served: sign-in, REST, Bulk API and streaming behind the scripted faults and the gate."""
+        middlewares = [cast("Middleware", self.faults.middleware), self._counter, self._gate.middleware]
+        app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
+        for part in (self.sign_in, self.rest, self._sobjects, self.bulk, self.bayeux):
+            app.add_routes(part.routes())
+        app.on_response_prepare.append(self._tell_time)
+        return app
 
     async def stop(self) -> None:
         """Stop listening. Records, events and tokens stay; Bayeux sessions are forgotten."""

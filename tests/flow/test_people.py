@@ -335,3 +335,17 @@ async def test_a_lead_converted_while_it_is_being_created_leaves_one_person(tmp_
         assert here.lead_of(made.contact_id)
         assert not here.instance.leads_of(lead)
         assert created(here) == 2
+
+
+async def test_a_lead_that_shared_its_person_leaves_it_to_the_others_when_it_becomes_a_contact(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        account, contact = company(here)
+        lead = here.org.create("Lead", lead_of("Lee"))
+        into = here.org.create("Contact", contact_of(account, "Other"))
+        await here.start()
+        await here.until_quiet()
+        shared = here.lead_of(contact)["id"]
+        here.org.convert_lead(lead, contact_id=into)
+        await here.until_quiet()
+        assert here.lead_of(contact)["id"] == shared
+        assert here.lead_of(into)["id"] != shared
