@@ -87,7 +87,8 @@ class _Comparison:
         for record_id, row in self._synced[name].items():
             self._one(name, row, self._instance.tables[place].get(record_id))
         kept = {row["Id"] for row in self._org.records(name, deleted=True) if row.get("IsDeleted")}
-        self._extra(name, {*self._synced[name], *kept})
+        outside = {row["Id"] for row in self._org.records(name) if self._rules.stays(name, row["Id"])}
+        self._extra(name, {*self._synced[name], *kept, *outside})
 
     def _extra(self, name: str, known: Iterable[str]) -> None:
         place, key = PLACES[name]
@@ -118,7 +119,15 @@ class _Comparison:
         elif external in self._people.moved and self._rules.merge_people and self._people.moved[external] in self._people.of:
             self._report.wrong("not moved", f"lead {external} should have become {self._people.moved[external]}")
         elif person is None and external not in self._people.deleted and external not in self._people.moved:
+            self._left(lead, "Contact" if str(external).startswith("003") else "Lead")
+
+    def _left(self, lead: Record, kind: str) -> None:
+        """A person that stands for somebody who is outside of the filter."""
+        external, mark = lead["externalPersonId"], self._rules.deleted_field
+        if not self._rules.stays(kind, external):
             self._report.wrong("extra", f"lead {external} is not admitted")
+        elif mark and not lead.get(mark):
+            self._report.wrong("wrong field", f"{kind} {external}, outside of its filter: {mark}")
 
     def _duplicates(self) -> None:
         """Two living people with one email, one of them made by an accepted create."""
@@ -190,6 +199,8 @@ class _Comparison:
         kept = {
             self._role_key(row) for row in self._gone("OpportunityContactRole") if self._fate("OpportunityContactRole") == "keep"
         }
+        if any(self._rules.stays("OpportunityContactRole", row["Id"]) for row in self._synced["OpportunityContactRole"].values()):
+            return
         for known in self._instance.roles.values():
             key = (known["externalOpportunityId"], known["leadId"], known["role"])
             if key not in expected and key not in kept and known["externalOpportunityId"] not in self._rules.excused:

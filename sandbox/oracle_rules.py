@@ -117,7 +117,8 @@ class Rules:
     """The settings that decide what ought to be, under the names of the configuration, and what a test expects to differ.
 
     `filters` are predicates over Salesforce records. `excused` holds Salesforce ids that may be missing or wrong (in the dead
-    letters, filtered out later). `cleared` holds (Salesforce id, Marketo field) that an event cleared. `resends_between` are two
+    letters). `left` holds those that were inside of their filter once and may stay, where the settings keep what is gone.
+    `cleared` holds (Salesforce id, Marketo field) that an event cleared. `resends_between` are two
     journal positions between which nothing may be sent that changes nothing.
     """
 
@@ -132,6 +133,7 @@ class Rules:
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ignored_fields: Collection[str] = ()
     excused: Collection[str] = ()
+    left: Collection[str] = ()
     cleared: Collection[tuple[str, str]] = ()
     violations_allowed: Collection[str] = ()
     resends_between: tuple[int, int] | None = None
@@ -141,6 +143,10 @@ class Rules:
         """Whether the filter lets a record through."""
         admits = self.filters.get(obj)
         return admits is None or admits(row)
+
+    def stays(self, obj: str, record_id: str) -> bool:
+        """Whether a living record that is outside of its filter may be in Marketo all the same."""
+        return record_id in self.left and self.deletes.get(obj, "keep") == "keep"
 
     def mapping(self, obj: str) -> dict[str, str]:
         """Salesforce field → Marketo field, without those to be ignored."""

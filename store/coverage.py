@@ -172,3 +172,29 @@ async def mapped(tx: Transaction, targets: Mapping[ObjectName, Mapping[str, str]
         asked_from_s = max((end for _, end, how in await intervals(tx, obj) if how == "waived"), default=0.0)
         await cut(tx, [Hole(obj, asked_from_s, until_s, "fields are mapped otherwise now")])
     return changed
+
+
+async def _filter_of_old(tx: Transaction, obj: ObjectName, now: str) -> str:
+    """The filter of a store that never noted one: it synced all there is, its users by the built-in filter."""
+    return "" if obj != "User" and await intervals(tx, obj) else now
+
+
+async def filtered(tx: Transaction, filters: Mapping[ObjectName, str], until_s: float) -> list[ObjectName]:
+    """Note the filters. Where one is another than before, all records are read and judged again; returns of which objects."""
+    changed: list[ObjectName] = []
+    for obj, now in filters.items():
+        name = f"filter:{obj}"
+        held = await tx.value("get_note", name)
+        before = orjson.loads(held) if held is not None else await _filter_of_old(tx, obj, now)
+        if held is None or before != now:
+            await tx.run("put_note", name, orjson.dumps(now).decode())
+        if before != now:
+            changed.append(obj)
+    for obj in changed:
+        if obj == "User":  # one that was no sales person may be one now, whatever is known of it
+            await tx.run("forget_excluded", obj)
+        held = await intervals(tx, obj)
+        asked_from_s = max((end for _, end, how in held if how == "waived"), default=0.0)
+        known_to_s = max((end for _, end, _ in held), default=0.0)  # Salesforce's clock, and it may be ahead of this one
+        await cut(tx, [Hole(obj, asked_from_s, max(until_s, known_to_s), "its filter is another now")])
+    return changed

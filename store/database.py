@@ -1,4 +1,4 @@
-"""Opening the store: the lock, the checks that the file is ours, the migrations, the settings that make a commit durable."""
+"""Opening the store: the lock, the checks that the file is ours, the settings that make a commit durable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import aiosqlite
 
 from store.errors import StoreBlocked, StoreBusy, StoreForeign, StoreNewer, StoreUnusable
-from store.faults import full, is_full, is_of_the_file, not_a_database, translated
+from store.faults import full, is_full, not_a_database, translated
 from store.sql import migrations
 
 APPLICATION_ID = 0x4D534953  # "MSIS": tells our file from any other SQLite database
@@ -103,6 +103,17 @@ def is_held(path: Path) -> bool:
 
 def held(path: Path) -> str | None:
     """What the daemon that holds the store has to say (mostly nothing: ""), or None where none holds it."""
+    lines = _held_lines(path)
+    return lines[1] if lines is not None else None
+
+
+def holder(path: Path) -> str | None:
+    """The process id of the daemon that holds the store, or None where none holds it."""
+    lines = _held_lines(path)
+    return lines[0] if lines is not None else None
+
+
+def _held_lines(path: Path) -> tuple[str, str] | None:
     try:
         descriptor = os.open(_lock_file(path), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -110,22 +121,22 @@ def held(path: Path) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return _lines(descriptor)[1]
+        return _lines(descriptor)
     finally:
         os.close(descriptor)
     return None
 
 
-async def open_database(path: Path, *, create: bool, migrate: bool = True) -> aiosqlite.Connection:
-    """Open the store's file, bring its schema up to date, and set it to be durable.
+async def open_database(path: Path, *, create: bool, exclusive: bool = True) -> aiosqlite.Connection:
+    """Open the store's file, and set it to be durable. `exclusive`: the daemon's lock is held, and any older schema will do.
 
-    With `create=False` a missing file is StoreUnusable; with `migrate=False` an older schema is too. Raises StoreForeign,
+    With `create=False` a missing file is StoreUnusable; without the lock an older schema is too. Raises StoreForeign,
     StoreNewer or StoreUnusable, each saying what was found and what to do; the file is left as it was then.
     """
     _check_file(path, create=create)
     if not os.access(path, os.W_OK):
         raise StoreUnusable(f"{path} is read-only", hint="make the file and its disk writable for this user")
-    if migrate:
+    if exclusive:
         _sync(path)  # before SQLite has it open: closing a file gives up every lock that the process has on it
     with translated(path):
         connection = await aiosqlite.connect(path, isolation_level=None)
@@ -141,9 +152,7 @@ async def open_database(path: Path, *, create: bool, migrate: bool = True) -> ai
                 "PRAGMA secure_delete = ON"
             )  # what is deleted is overwritten, whatever SQLite was built with
             await connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
-            if migrate:
-                await _migrate(connection, path)
-            else:
+            if not exclusive:
                 await _check_current(connection, path)
         except BaseException:
             await connection.close()
@@ -186,6 +195,20 @@ async def beside(path: Path, *, any_schema: bool = False) -> AsyncIterator[aiosq
             await connection.close()
 
 
+@contextlib.asynccontextmanager
+async def untouched(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    """The store of whatever schema, read without making or emptying a log beside it where no daemon runs."""
+    _check_file(path, create=False)
+    quiet = not is_held(path) and not _log_bytes(path)
+    name = _as_it_lies(path) if quiet else _only_to_read(path)
+    with translated(path):
+        connection = await _only_reading(name, path)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
 async def _reader(path: Path) -> aiosqlite.Connection:
     """A connection that only reads. On a full disk there may be no room for the files that SQLite wants beside the store: where
     no daemon runs and the log is empty, all is in the store's own file, and it is read as it lies there.
@@ -200,6 +223,10 @@ async def _reader(path: Path) -> aiosqlite.Connection:
 
 def _as_it_lies(path: Path) -> str:
     return f"{path.absolute().as_uri()}?immutable=1"
+
+
+def _only_to_read(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 async def _only_reading(name: str, path: Path) -> aiosqlite.Connection:
@@ -281,7 +308,7 @@ def _check_file(path: Path, *, create: bool) -> None:
 async def _check_ours(connection: aiosqlite.Connection, path: Path) -> None:
     rows = await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
     empty = int(next(iter(rows))[0]) == 0
-    _check_marks(path, await _pragma(connection, "application_id"), await _pragma(connection, "user_version"), empty=empty)
+    _check_marks(path, await _pragma(connection, "application_id"), await schema_of(connection), empty=empty)
 
 
 def _check_marks(path: Path, application: int, version: int, *, empty: bool) -> None:
@@ -293,29 +320,31 @@ def _check_marks(path: Path, application: int, version: int, *, empty: bool) -> 
     if version > known:
         raise StoreNewer(
             f"the store {path} has schema {version}, this msi-stream knows up to {known}",
-            hint="run the newer version that wrote it, or restore the backup from before the upgrade",
+            hint=f"run the newer version that wrote it, or put {_older_copy(path, known)} in its place",
         )
 
 
+def copy_of_schema(path: Path, number: int) -> Path:
+    """Where a copy of the store lies that was taken before it was brought to a newer schema."""
+    return path.with_name(f"{path.stem}-schema-{number}{path.suffix}")
+
+
+def _older_copy(path: Path, known: int) -> str:
+    copies = [copy_of_schema(path, number) for number in range(known, 0, -1)]
+    newest = next((str(each) for each in copies if each.exists()), None)
+    return f"the copy from before the upgrade ({newest})" if newest else "a backup from before the upgrade"
+
+
 async def _check_current(connection: aiosqlite.Connection, path: Path) -> None:
-    version = await _pragma(connection, "user_version")
+    version = await schema_of(connection)
     if version < len(migrations()):
         found = f"has the older schema {version}" if version else "is empty"
         raise StoreUnusable(f"the store {path} {found}", hint="start the daemon (msi-stream run): it brings the store up to date")
 
 
-async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
-    version = await _pragma(connection, "user_version")
-    for number, step in enumerate(migrations()[version:], start=version + 1):
-        script = f"BEGIN IMMEDIATE;\n{step}\nPRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};\nCOMMIT;"
-        try:
-            await connection.executescript(script)
-        except sqlite3.DatabaseError as error:
-            with contextlib.suppress(sqlite3.Error):
-                await connection.rollback()
-            if is_of_the_file(error):
-                raise
-            raise StoreUnusable(f"the store {path} could not be brought to schema {number}: {error}") from error
+async def schema_of(connection: aiosqlite.Connection) -> int:
+    """How many of the migrations the store has had."""
+    return await _pragma(connection, "user_version")
 
 
 async def _pragma(connection: aiosqlite.Connection, name: str) -> int:

@@ -123,7 +123,7 @@ async def rewrite(path: Path) -> None:
 
     Needs free space of up to twice the store's size. Raises StoreBlocked where there is none, or where a reader holds the log.
     """
-    connection = await open_database(path, create=False, migrate=False)
+    connection = await open_database(path, create=False, exclusive=False)
     try:
         with translated(path, opened=True):
             await connection.execute("PRAGMA temp_store = FILE")

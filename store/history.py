@@ -23,6 +23,7 @@ What = Literal[
     "asked",  # somebody here wants it read: a child, a merge, the operator
     "read",  # read whole from Salesforce
     "gone",  # Salesforce has deleted it
+    "left",  # it lives, and has left its filter
     "unseen",  # Salesforce does not show it
     "unclear",  # what Salesforce tells of it cannot be understood, and why
     "created",

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from store import history, waits
+from store import history, sides, waits
 from store.history import Lines
 from store.merge import Verdict, doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
 from store.model import WAITS_FOR_ROOM, Change, Entry, Key, Pending, Record, Unreadable
-from store.rows import entry_of, entry_row, keys_json, list_json, record_row
+from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
+
+LEFT_ITS_FILTER = "left its filter"
 
 
 @dataclass(slots=True)
 class Taken:
-    """What became of a number of changes. `asked`: parents nobody had seen, which will be read from Salesforce."""
+    """What became of a number of changes. `asked`: parents nobody had seen, which will be read from Salesforce.
+
+    `outside` are those of the dropped ones that are outside of their filter, `left` those of the applied ones that left it.
+    """
 
     applied: int = 0
     dropped: int = 0
     to_read: int = 0
     revived: int = 0
+    outside: int = 0
+    left: int = 0
     asked: list[Key] = field(default_factory=list)
 
 
@@ -33,10 +40,24 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     entries = await _entries(tx, keys)
     touched: dict[Key, Entry] = {}
     noted: dict[Key, Record] = {}
+    crossed = _Crossed()
     lines = Lines(now_ms)
     for change in changes:
         record = known.setdefault(change.key, Record(object=change.object, record_id=change.record_id))
         judged = verdict(record, change)
+        if turned := sides.turn(record, change, judged):
+            noted[change.key] = record
+            leaving = _cross(turned, record, change, entries.get(change.key), crossed=crossed, taken=taken)
+            if leaving is not None:
+                lines.add(record, "left", source=change.source)
+                gone = replace(change, kind="delete")
+                entry = _merge_into(entries.get(change.key), gone, leaving, record, now_ms=now_ms, taken=taken)
+                entries[change.key] = touched[change.key] = entry
+            elif turned == "leaves":
+                entries.pop(change.key, None)
+                touched.pop(change.key, None)
+            if turned != "enters":
+                continue
         news = reduced(record, change) if judged == "apply" else change
         if judged == "drop" or not _matters(record, entries.get(change.key), news):
             taken.dropped += 1
@@ -54,13 +75,73 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
             learn(record, change)
         noted[change.key] = record
         _tell(lines, record, news, judged)
-        entry = _merge_into(entries.get(change.key), news, pending_of(news, judged), record, now_ms=now_ms, taken=taken)
-        if entry is not None:
-            entries[change.key] = touched[change.key] = entry
+        pending = pending_of(news, judged)
+        entries[change.key] = touched[change.key] = _merge_into(
+            entries.get(change.key), news, pending, record, now_ms=now_ms, taken=taken
+        )
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in noted.values()])
+    await _finish(tx, crossed.finished)
     taken.asked = await put_entries(tx, list(touched.values()), known, now_ms)
+    await renew_children(tx, crossed.entered, "entered its filter", now_ms)
     return taken
+
+
+@dataclass(slots=True)
+class _Crossed:
+    """Who came in, and the entries of those who went out before anything of them was in Marketo."""
+
+    entered: list[Key] = field(default_factory=list)
+    finished: list[Entry] = field(default_factory=list)
+
+
+def _cross(
+    turned: sides.Turn, record: Record, change: Change, entry: Entry | None, *, crossed: _Crossed, taken: Taken
+) -> Pending | None:
+    """A record enters its filter, or is outside of it. What Marketo has, or perhaps has, of it, goes as a deleted one would:
+    that work is returned.
+    """
+    if turned == "enters":
+        sides.admit(record)
+        crossed.entered.append(record.key)
+        return None
+    note(record, change)
+    if turned == "leaves" and sides.perhaps_in_marketo(record, entry):
+        record.known = {}
+        taken.left += 1
+        return sides.leaving(change)
+    taken.dropped, taken.outside = taken.dropped + 1, taken.outside + 1
+    if turned == "leaves":
+        sides.exclude(record)
+        crossed.finished += [entry] if entry is not None and entry.entry_id else []
+    return None
+
+
+async def _finish(tx: Transaction, entries: Sequence[Entry]) -> None:
+    """These entries are done, and nobody waits for their records."""
+    await tx.run("delete_entries", list_json(entry.entry_id for entry in entries))
+    await waits.let_go(tx, [entry.key for entry in entries])
+
+
+async def renew_children(tx: Transaction, parents: Sequence[Key], what: str, now_ms: int) -> None:
+    """Who names these records, and is another in Marketo with them than without, is read and sent whole."""
+    rows = await tx.rows("dependants_of", list_json(parent[1] for parent in parents)) if parents else []
+    again: dict[Key, str] = {}
+    for child in map(record_of, rows):
+        for parent in set(waits.parents_of(child)).intersection(parents):
+            if what != LEFT_ITS_FILTER or sides.depends_on(child, parent):
+                again.setdefault(child.key, f"its {parent[0]} {what}")
+    for why in dict.fromkeys(again.values()):
+        await send_again(tx, [key for key in again if again[key] == why], why, now_ms)
+
+
+async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int) -> None:
+    """These records are read and sent whole, whatever Marketo was sent before."""
+    records = list((await waits.records(tx, keys)).values()) if keys else []
+    for record in records:
+        record.known = {}
+    await tx.run_many("put_record", [record_row(record) for record in records])
+    await append(tx, [Change(*key, read=why) for key in keys], now_ms)
 
 
 def _is_late(record: Record, change: Change) -> bool:
@@ -90,10 +171,8 @@ def _matters(record: Record, entry: Entry | None, change: Change) -> bool:
     return record.state == "seen" and entry is None
 
 
-def _merge_into(
-    entry: Entry | None, change: Change, pending: Pending, record: Record, *, now_ms: int, taken: Taken
-) -> Entry | None:
-    """The record's entry with this change in it, or None where nothing is to be done."""
+def _merge_into(entry: Entry | None, change: Change, pending: Pending, record: Record, *, now_ms: int, taken: Taken) -> Entry:
+    """The record's entry with this change in it."""
     taken.applied += 1
     taken.to_read += bool(pending.read)
     if entry is None:
@@ -181,6 +260,11 @@ def _event_id(event: Unreadable) -> str:
 def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pending | None) -> None:
     """The read says how the record is; what arrived meanwhile goes on top, where it is surely newer."""
     read_s = snapshot.read_s or 0
+    if sides.is_outside(record, snapshot):
+        _settle_outside(entry, record, snapshot, later)
+        return
+    if record.state == "excluded" and record.object != "User":
+        sides.admit(record)
     news = reduced(record, snapshot) if entry.pending.kind == "upsert" else snapshot
     note(record, snapshot)
     learn(record, snapshot)
@@ -191,6 +275,17 @@ def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pend
         doubt_fields(record, later)
     else:
         learn(record, Change(*record.key, fields=later.fields, whole=later.whole))
+
+
+def _settle_outside(entry: Entry, record: Record, snapshot: Change, later: Pending | None) -> None:
+    """The read says that it is outside of its filter; where it changed meanwhile, that is asked again."""
+    note(record, snapshot)
+    record.known = {}
+    entry.pending = merge(entry.pending, sides.leaving(Change(*entry.key, commit_ms=entry.pending.first_commit_ms)))
+    if later is not None and later.kind == "upsert":
+        later = replace(later, fields={}, whole=False, read=later.read or "changed while it was read")
+    if later is not None:
+        entry.pending = merge(entry.pending, later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +308,19 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     known = await waits.records(tx, [entry.key for entry in entries])
     kept: list[Entry] = []
     finished: list[Entry] = []
+    entered: list[Key] = []
     lines = Lines(now_ms)
     for entry in entries:
-        result = results[entry.entry_id]
-        lines.add(known[entry.key], result.told, cause=result.unclear or entry.pending.read)
-        settle(entry, known[entry.key], result, now_ms)
-        if nothing_to_delete(entry, known[entry.key]):
-            known[entry.key].state = "deleted"
+        result, record = results[entry.entry_id], known[entry.key]
+        lines.add(record, result.told, cause=result.unclear or entry.pending.read)
+        was = record.state
+        settle(entry, record, result, now_ms)
+        if was == "excluded" and record.state == "seen":
+            entered.append(entry.key)
+        if entry.pending.left:
+            lines.add(record, "left")
+        if nothing_to_delete(entry, record):
+            record.state = "excluded" if entry.pending.left else "deleted"
             finished.append(entry)
         elif nothing_new(entry, known[entry.key]):
             lines.add(known[entry.key], "nothing", cause="Marketo has all of it already")
@@ -228,14 +329,16 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
             kept.append(entry)
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
-    await tx.run("delete_entries", list_json(entry.entry_id for entry in finished))
-    await waits.let_go(tx, [entry.key for entry in finished])
-    return await put_entries(tx, kept, known, now_ms)
+    await _finish(tx, finished)
+    asked = await put_entries(tx, kept, known, now_ms)
+    await renew_children(tx, entered, "entered its filter", now_ms)
+    return asked
 
 
 def nothing_to_delete(entry: Entry, record: Record) -> bool:
-    """Gone from Salesforce, and never was in Marketo."""
-    never_there = record.state != "synced" and record.marketo_id is None and not entry.pending.doubt
+    """Gone from Salesforce or from its filter, and never was in Marketo, or has left it already."""
+    left = entry.pending.left and record.state == "excluded"
+    never_there = record.state != "synced" and (record.marketo_id is None or left) and not entry.pending.doubt
     return entry.state == "open" and entry.pending.kind == "delete" and never_there
 
 

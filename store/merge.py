@@ -45,7 +45,10 @@ def _known_content(record: Record, change: Change) -> bool:
     if change.kind == "delete":
         return record.state == "deleted" or (record.known == GONE and change.read_s == record.read_s)
     older = record.read_s is not None and change.read_s is not None and change.read_s < record.read_s
-    return older or (bool(record.known) and record.state != "deleted" and not difference(change.fields, record.known))
+    same_side = change.side != "out" or record.object == "User"
+    return older or (
+        same_side and bool(record.known) and record.state != "deleted" and not difference(change.fields, record.known)
+    )
 
 
 def reduced(record: Record, change: Change) -> Change:
@@ -121,9 +124,10 @@ def merge(older: Pending, newer: Pending) -> Pending:
     first = min((ms for ms in (older.first_commit_ms, newer.first_commit_ms) if ms), default=0)
     doubt = older.doubt | newer.doubt
     if newer.kind == "delete":
-        return Pending(kind="delete", first_commit_ms=first, doubt=doubt)
+        return Pending(kind="delete", first_commit_ms=first, doubt=doubt, left=newer.left)
     if older.kind == "delete":
-        read = newer.read or ("" if newer.whole else "changed after it was deleted")
+        since = "changed after it left its filter" if older.left else "changed after it was deleted"
+        read = newer.read or ("" if newer.whole else since)
         return replace(newer, read=read, first_commit_ms=first, doubt=doubt)
     if newer.whole and not newer.read:
         cleared = {name: None for name, value in older.fields.items() if value is None}

@@ -25,11 +25,17 @@ Kind = Literal["upsert", "delete"]
 EntryState = Literal["open", "in_flight", "dead"]
 
 RecordState = Literal["seen", "synced", "excluded", "deleted", "dropped", "converted"]
-"""seen: known, not in Marketo yet · synced: Marketo accepted it · excluded: a user that is no sales person (yet) ·
+"""seen: known, not in Marketo yet · synced: Marketo accepted it · excluded: outside of its filter, a user that is no sales person
+(yet), a contact role without its opportunity or contact in Marketo ·
 deleted: gone from Salesforce · dropped: given up by the operator · converted: a lead that lives on as a contact."""
 
 SATISFIED: frozenset[RecordState] = frozenset({"synced", "deleted", "dropped"})
 """Parents in these states hold nobody back (a deleted or dropped one is left out of its children)."""
+
+
+Side = Literal["in", "out", "same", "perhaps"]
+"""What a change tells of its record's filter: it passes, it does not, nothing of what the filter looks at has changed, or that
+cannot be told from it (`store/sides.py`)."""
 
 Fields = dict[str, Any]
 """Salesforce field name → JSON value; None means that the field was cleared."""
@@ -52,6 +58,7 @@ class Change:
     object: ObjectName
     record_id: str
     kind: Kind = "upsert"
+    side: Side = "perhaps"
     fields: Fields = field(default_factory=dict)
     whole: bool = False
     read: str = ""
@@ -166,6 +173,11 @@ class Record:
         """Whether Marketo has accepted this record and still counts it as living."""
         return self.state == "synced"
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether its children wait for it: a user is sent once it owns something, all else that is outside goes without."""
+        return self.state not in SATISFIED and (self.state != "excluded" or self.object == "User")
+
     def ref(self, name: Ref) -> str | None:
         """The parent under this name, if it has one."""
         value: str | None = getattr(self, name)
@@ -184,6 +196,8 @@ class Pending:
     """The oldest event's commit in this merge, for freshness; 0 where none came by event."""
     doubt: frozenset[str] = frozenset()
     """Fields that were sent with a value, and nobody knows whether Marketo took it: emptied, they are cleared there."""
+    left: bool = False
+    """A delete of what lives in Salesforce, and has left its filter."""
 
 
 @dataclass(slots=True)

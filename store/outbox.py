@@ -14,14 +14,13 @@ import orjson
 
 from store import waits
 from store.history import Lines
-from store.intake import append, perhaps_created, put_entries
+from store.intake import LEFT_ITS_FILTER, append, perhaps_created, put_entries, renew_children, send_again
 from store.merge import merge
 from store.model import (
     PEOPLE,
     PERSON_GONE,
     REF_OBJECT,
     REFS,
-    SATISFIED,
     UNSURE,
     Ack,
     Change,
@@ -104,7 +103,7 @@ async def _apart(tx: Transaction, entries: list[Entry], known: dict[Key, Record]
 
 def _lacks_parent(record: Record, parents: dict[Key, Record]) -> bool:
     """Whether a parent left Marketo, or is to be sent again, since the entry became ready."""
-    return any(key not in parents or parents[key].state not in SATISFIED for key in waits.parents_of(record))
+    return any(key not in parents or parents[key].holds_up for key in waits.parents_of(record))
 
 
 def _by_ref(record: Record, parents: dict[Key, Record]) -> dict[Ref, Record]:
@@ -144,6 +143,8 @@ async def finish(
         await tx.run("forget_roles", list_json(removed))
     people = [outcome.key for outcome in outcomes if isinstance(outcome, Ack) and outcome.state == "synced"]
     await tx.run("resume_scores", keys_json(key for key in people if key[0] in PEOPLE))
+    gone_out = [outcome.key for outcome in outcomes if isinstance(outcome, Ack) and outcome.state == "excluded"]
+    await renew_children(tx, [key for key in gone_out if key[0] != "User"], LEFT_ITS_FILTER, now_ms)
     await _renew_roles(tx, [outcome for outcome in outcomes if isinstance(outcome, Ack)], now_ms)
     if follow_ups:
         await append(tx, follow_ups, now_ms)
@@ -187,6 +188,8 @@ async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
         return True
     if taker.state != "dropped":
         taker.marketo_id, taker.known = handover.marketo_id or taker.marketo_id, {}
+        if taker.state == "excluded":
+            taker.state = "seen"  # what it was handed over leaves with it, should it still be outside
         taker.filled |= handover.filled
         lines = Lines(now_ms)
         lines.add(
@@ -207,15 +210,6 @@ async def lives_on(tx: Transaction, key: Key) -> Record:
         key = (record.object, record.merged_into or "")
         if record.state != "deleted" or record.merged_into is None or key in seen:
             return record
-
-
-async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int) -> None:
-    """These records are read and sent whole, whatever Marketo was sent before."""
-    records = list((await waits.records(tx, keys)).values()) if keys else []
-    for record in records:
-        record.known = {}
-    await tx.run_many("put_record", [record_row(record) for record in records])
-    await append(tx, [Change(*key, read=why) for key in keys], now_ms)
 
 
 async def _sort(
@@ -264,12 +258,13 @@ def _tell_retry(lines: Lines, entry: Entry, record: Record, retry: Retry) -> Non
 
 def _acknowledge(record: Record, ack: Ack) -> None:
     record.state = ack.state
-    record.filled = (record.filled - ack.emptied) | ack.filled if ack.state != "deleted" else frozenset()
+    gone = ack.state == "deleted" or ack.removed
+    record.filled = (record.filled - ack.emptied) | ack.filled if not gone else frozenset()
     if ack.marketo_id is not None:
         record.marketo_id = ack.marketo_id
     if ack.forget_marketo_id:
         record.marketo_id = None
-    record.sent_key = None if ack.state == "deleted" else ack.sent_key or record.sent_key
+    record.sent_key = None if gone else ack.sent_key or record.sent_key
 
 
 def _reopen(entry: Entry, now_ms: int, *, keep: bool = False) -> bool:

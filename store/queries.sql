@@ -99,6 +99,17 @@ JOIN entry e ON e.object = r.object AND e.record_id = r.record_id AND e.flow = '
 -- The records that name the given ones as their account or contact; ?1 is a JSON array of record ids.
 SELECT r.* FROM json_each(?1) k JOIN record r ON r.account = k.value OR r.contact = k.value;
 
+-- dependants_of --
+-- The records that name the given ones and are in Marketo, under way to it, or not there for want of their parent; ?1 is a JSON
+-- array of record ids. Nobody waits for these parents, so whoever has an entry that is open looks at them again by itself.
+SELECT r.* FROM (
+    SELECT r.* FROM json_each(?1) k JOIN record r ON r.account = k.value
+    UNION SELECT r.* FROM json_each(?1) k JOIN record r ON r.opportunity = k.value
+    UNION SELECT r.* FROM json_each(?1) k JOIN record r ON r.contact = k.value) r
+WHERE r.state = 'synced' OR (r.object = 'OpportunityContactRole' AND r.state IN ('seen', 'excluded'))
+   OR (r.state = 'seen' AND EXISTS (
+       SELECT 1 FROM entry e WHERE e.object = r.object AND e.record_id = r.record_id AND e.state = 'in_flight'));
+
 -- parents_among --
 -- Which of the given records some record names as its account or contact; ?1 is a JSON array of record ids.
 SELECT k.value FROM json_each(?1) k
@@ -111,7 +122,7 @@ UPDATE record SET merged_into = ?1 WHERE merged_into = ?2;
 -- referenced --
 -- Which of the given users own something known or are waited for; ?1 is a JSON array of user ids.
 SELECT k.value FROM json_each(?1) k
-WHERE EXISTS (SELECT 1 FROM record r WHERE r.owner = k.value AND r.state NOT IN ('deleted', 'dropped'))
+WHERE EXISTS (SELECT 1 FROM record r WHERE r.owner = k.value AND r.state NOT IN ('deleted', 'dropped', 'excluded'))
    OR EXISTS (SELECT 1 FROM wait w WHERE w.parent_object = 'User' AND w.parent_id = k.value);
 
 -- ready --
@@ -174,6 +185,10 @@ UPDATE record SET known = (
     SELECT json_group_object(f.key, f.value) FROM json_each(record.known) f
     WHERE f.key NOT IN (SELECT n.value FROM json_each(?2) n))
 WHERE object = ?1;
+
+-- forget_excluded --
+-- Nothing is known any more of the records of an object that are excluded.
+UPDATE record SET known = '{}' WHERE object = ?1 AND state = 'excluded';
 
 -- next_to_read --
 -- When the first record is due to be read, or null.

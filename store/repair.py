@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from store import waits
-from store.intake import append
+from store.intake import append, send_again
 from store.model import PEOPLE, Change, Key, Record
-from store.outbox import move_people, send_again
+from store.outbox import move_people
 from store.rows import keys_json, record_row
 from store.writer import Transaction
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from store.model import Entry, Key, Pending, Record
+
+LEFT = "left"  # in an entry's column: a delete of what has left its filter
 
 
 def keys_json(keys: Iterable[Key]) -> str:
@@ -74,12 +77,13 @@ def record_row(record: Record) -> tuple[Any, ...]:
 def pending_of_blob(blob: bytes) -> Pending:
     """What an entry would send, from its column."""
     kind, fields, whole, read, first, *doubt = orjson.loads(blob)
-    return Pending(kind=kind, fields=fields, whole=whole, read=read, first_commit_ms=first, doubt=frozenset(doubt))
+    pending = Pending(kind=kind, fields=fields, whole=whole, read=read, first_commit_ms=first, doubt=frozenset(doubt))
+    return replace(pending, kind="delete", left=True) if kind == LEFT else pending
 
 
 def pending_blob(pending: Pending) -> bytes:
     """What an entry would send, for its column."""
-    values = [pending.kind, pending.fields, pending.whole, pending.read, pending.first_commit_ms]
+    values = [LEFT if pending.left else pending.kind, pending.fields, pending.whole, pending.read, pending.first_commit_ms]
     return orjson.dumps([*values, *sorted(pending.doubt)])
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiosqlite
 import orjson
 
 from store import admin, beside, coverage, history, holds, intake, outbox, scores, times, waits
@@ -34,18 +35,10 @@ from store.model import (
 )
 from store.rows import entry_of, keys_json, list_json
 from store.scores import Person, ScoreRow
+from store.upgrade import Upgrade, upgrade
 from store.writer import Transaction, Waiting, Work, Writer
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Open and in-flight entries by object, how many entries wait for another record, and how many dead letters there are."""
-
-    backlog: Mapping[str, int]
-    blocked: int
-    dead: int
 
 
 @dataclass(slots=True)
@@ -55,6 +48,7 @@ class Store:
     writer: Writer
     committer: asyncio.Task[None]
     lock: Lock | None = None
+    upgraded: Upgrade | None = None
     listeners: list[asyncio.Event] = field(default_factory=list)
 
     def listen(self) -> asyncio.Event:
@@ -72,19 +66,20 @@ class Store:
     async def open(cls, path: Path, *, create: bool = True, exclusive: bool = True) -> Store:
         """Open the store; `exclusive` takes the daemon's lock first (StoreBusy where another daemon has it).
 
-        Without the lock the schema is left as it is: a daemon may be running on it.
+        With it an older schema is brought up to date, after a copy was put beside it (`upgraded`); without it the schema is left
+        as it is: a daemon may be running on it.
         """
         lock = Lock(path) if exclusive else None
         if lock is not None:
             lock.acquire()
         try:
-            connection = await open_database(path, create=create, migrate=exclusive)
+            connection, upgraded = await _open(path, create=create, exclusive=exclusive)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
         writer = Writer(connection, path)
-        return cls(writer, asyncio.create_task(writer.run(), name="committer"), lock)
+        return cls(writer, asyncio.create_task(writer.run(), name="committer"), lock, upgraded=upgraded)
 
     async def close(self) -> None:
         """Commit what is queued and close the file."""
@@ -208,12 +203,19 @@ class Store:
 
     async def send_again(self, keys: Sequence[Key], why: str, now_ms: int) -> None:
         """These records are read and sent whole, whatever Marketo was sent before."""
-        await self.submit(lambda tx: outbox.send_again(tx, keys, why, now_ms))
+        await self.submit(lambda tx: intake.send_again(tx, keys, why, now_ms))
         self.wake()
 
     async def mapped(self, targets: Mapping[ObjectName, Mapping[str, str]], until_s: float) -> list[ObjectName]:
         """How fields are mapped now: Salesforce field → Marketo field. Objects mapped otherwise before are read again; those."""
         changed = await self.submit(lambda tx: coverage.mapped(tx, targets, until_s))
+        if changed:
+            self.wake()
+        return changed
+
+    async def filtered(self, filters: Mapping[ObjectName, str], until_s: float) -> list[ObjectName]:
+        """By which filters records are synced now. Objects that had another before are read again; those."""
+        changed = await self.submit(lambda tx: coverage.filtered(tx, filters, until_s))
         if changed:
             self.wake()
         return changed
@@ -397,20 +399,12 @@ class Store:
         """Write small facts, all or none, as they are when it is their turn among all other work."""
         await self.submit(partial(_put_notes, facts=facts))
 
-    async def beat(self, notes: Callable[[], Mapping[str, Any]], *, count: bool) -> Counts | None:
-        """Write the heartbeat's notes, as they are when it is their turn among all other work, and, if asked, count what waits.
+    async def beat(self, notes: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the heartbeat's notes, as they are when it is their turn among all other work.
 
         Raises StoreBlocked while the file cannot be written.
         """
-
-        async def work(tx: Transaction) -> Counts | None:
-            await _put_notes(tx, notes)
-            if not count:
-                return None
-            backlog = {row["object"]: row["entries"] for row in await tx.rows("backlog")}
-            return Counts(backlog, await tx.value("count_blocked"), await tx.value("count_dead"))
-
-        return await self.submit(work, waits=False)
+        await self.submit(partial(_put_notes, facts=notes), waits=False)
 
     async def shift_times(self, ms: int, note: str, value: Any, then: Callable[[], None] = lambda: None) -> None:
         """The clock was set by so much: every time in the store moves with it, and the note tells up to where.
@@ -472,6 +466,15 @@ class Store:
     async def prune_history(self, looked_to: int, now_ms: int) -> int:
         """One small step of keeping the records' stories short; what it returns begins the next. StoreBlocked: not now."""
         return await self.submit(lambda tx: history.prune(tx, looked_to, now_ms), waits=False)
+
+
+async def _open(path: Path, *, create: bool, exclusive: bool) -> tuple[aiosqlite.Connection, Upgrade | None]:
+    connection = await open_database(path, create=create, exclusive=exclusive)
+    try:
+        return connection, await upgrade(connection, path) if exclusive else None
+    except BaseException:
+        await connection.close()
+        raise
 
 
 async def _put_notes(tx: Transaction, facts: Callable[[], Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from store.history import Lines
-from store.model import REF_OBJECT, REFS, SATISFIED, Entry, Key, ObjectName, Pending, Record
+from store.model import REF_OBJECT, REFS, Entry, Key, ObjectName, Pending, Record
 from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
 
@@ -52,7 +52,7 @@ async def _wait_for_parents(tx: Transaction, entries: Sequence[Entry], known: di
     for entry in entries:
         for parent in named[entry.entry_id]:
             record = known.get(parent)
-            if record is None or record.state not in SATISFIED:
+            if record is None or record.holds_up:
                 waits.append((entry.entry_id, *parent))
                 children[parent] = min(children.get(parent, entry), entry, key=lambda each: each.rank)
     await tx.run_many("put_wait", waits)

@@ -72,7 +72,7 @@ class Audit:
 
     def __post_init__(self) -> None:
         """Take the rules by which the daemon sends."""
-        self._rules = rules(self.settings, self.asking.edge.user_filter)
+        self._rules = rules(self.settings, self.asking.edge.filters)
 
     async def choose(self, sample: int | None) -> Chosen:
         """So many records at random, each as likely as any other, or all (None)."""
@@ -172,8 +172,9 @@ class Audit:
         parents = await self.beside.records(list(named)) if named else {}
         for look in looks:
             others = [other for other in facts.sharers.get(look.known.marketo_id or "", []) if other.key != look.known.key]
-            look.carried = any(look.change is None or _order(other) < _order(look.known) for other in others)
-            if look.change is not None:
+            gone = look.change is None or look.outside
+            look.carried = any(gone or _order(other) < _order(look.known) for other in others)
+            if look.change is not None and not look.outside:
                 by_ref = parents_by_ref(look.record, parents)
                 referenced = look.known.record_id in facts.referenced
                 look.plan = expected(look.record, look.change, by_ref, mapping, self._rules, referenced=referenced)

@@ -187,10 +187,7 @@ class Capture:
         return self._subscription.pending if self._subscription is not None else 0
 
     def _lost(self, error: StreamError, wait_seconds: float) -> None:
-        if self.state != "lost" or self.error != error.message:
-            log.warning("stream_lost", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
-        else:
-            log.info("stream_still_lost", retry_seconds=round(wait_seconds, 1))
+        log.warning("stream_lost", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
         self.state, self.error = "lost", error.message
 
     async def _start_over(self, error: ReplayRefused) -> None:
@@ -198,7 +195,7 @@ class Capture:
         stored = await self.store.replay(self.channel)
         held = await self.store.stream(self.channel)
         until_s = held.until_s if held is not None else 0.0
-        log.error("replay_id_refused", channel=self.channel, replay_id=stored.replay_id if stored else None, hint=error.hint)
+        log.error("replay_id_refused", channel=self.channel, replay_id=stored.replay_id if stored else None, cure=error.hint)
         streamed = self.modes.set_to("stream")
         await self.store.cut([Hole(obj, until_s, until_s, "the stored replay id had expired") for obj in streamed])
         now_ms = int(self.clock.now() * 1000)

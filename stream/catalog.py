@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.model import OBJECTS, ObjectName
+from stream.config.keys import closest
 from stream.config.model import Settings
 from stream.dispatch import MARKETO_OBJECT
+from stream.errors import FilterFieldHidden
 from stream.filters import RecordFilter
 from stream.mapping import ObjectMapping, SourceFields, bind, source_fields, wanted
 from stream.marketo.answers import Describe
@@ -29,7 +31,7 @@ class Catalog:
     settings: Settings
     salesforce: SalesforceClient
     marketo: MarketoClient
-    user_filter: RecordFilter
+    filters: Mapping[ObjectName, RecordFilter]
     _fields: SourceFields | None = None
     _salesforce: dict[ObjectName, ObjectDescribe] = field(default_factory=dict)
     _marketo: dict[MarketoObject, Describe] = field(default_factory=dict)
@@ -37,8 +39,8 @@ class Catalog:
     def fields(self) -> SourceFields:
         """The Salesforce fields that matter, by the configuration alone."""
         if self._fields is None:
-            extra: dict[ObjectName, frozenset[str]] = {"User": self.user_filter.names}
-            self._fields = SourceFields({obj: source_fields(obj, self._wanted(obj), extra.get(obj)) for obj in OBJECTS})
+            by_object = {obj: source_fields(obj, self._wanted(obj), self.filters[obj].names) for obj in OBJECTS}
+            self._fields = SourceFields(by_object, self.filters)
         return self._fields
 
     def _wanted(self, obj: ObjectName) -> Mapping[str, str]:
@@ -63,8 +65,14 @@ class Catalog:
         self._salesforce.clear()
 
     async def readable(self, obj: ObjectName) -> list[str]:
-        """The fields to ask of Salesforce for one record of the object."""
+        """The fields to ask of Salesforce for one record of the object.
+
+        Raises FilterFieldHidden where a filter's field is not to be seen: all records would seem to have left the filter.
+        """
         describe = await self.salesforce_describe(obj)
+        if hidden := sorted(self.filters[obj].names - describe.fields.keys()):
+            self.forget_salesforce(obj)
+            raise FilterFieldHidden(obj, hidden, closest(hidden[0], describe.fields))
         return sorted((self.fields().of(obj) | ALWAYS) & describe.fields.keys())
 
     async def marketo_describe(self, obj: ObjectName) -> Describe:

@@ -75,20 +75,23 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
     if event.is_gap:
         return replace(bare, read="gap")
     if event.change_type == "UNDELETE":
-        return replace(bare, read="undeleted")
+        return replace(bare, read="undeleted")  # who reads it sees on which side of its filter it is
     of_interest = fields.of(obj)
     known = {name: value for name, value in event.fields.items() if name in of_interest}
     if event.change_type == "CREATE":
-        return _created(event, bare, known, of_interest)
+        return _created(event, bare, known, fields)
     news = {name: value for name, value in known.items() if value is not None or _says_cleared(event, name)}
     read = _untold(event, of_interest) or _derived(obj, event, of_interest)
-    return replace(bare, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read))
+    side = fields.side(obj, news, event.diffs | event.unclear)
+    return replace(bare, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read), side=side)
 
 
-def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_interest: frozenset[str]) -> Change:
-    obj = bare.object
+def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], fields: SourceFields) -> Change:
+    obj, of_interest = bare.object, fields.of(bare.object)
     filled = {name: value for name, value in known.items() if value is not None}
-    missing = [name for name in NEEDED[obj] if name not in filled]
+    side = fields.side(obj, filled, event.diffs | event.unclear)
+    decisive = () if side == "out" else sorted(fields.filter_of(obj).names)  # what is hidden from the user is no null
+    missing = [name for name in (*NEEDED[obj], *decisive) if name not in filled]
     read = f"{', '.join(missing)} was not in the event" if missing else ""
     read = read or _untold(event, of_interest) or _derived(obj, event, of_interest)
     return replace(
@@ -98,6 +101,7 @@ def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], of_inte
         read=read,
         refs=_refs(obj, {REF_FIELD[ref]: None for ref in REFS_OF[obj]} | filled),
         created=_text_or_none(event.fields.get("CreatedDate")),
+        side=side if read else fields.side(obj, filled, whole=True),
     )
 
 
@@ -169,6 +173,7 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, sour
         created=_text_or_none(row.get("CreatedDate")),
         read_s=read_s,
         source=source,
+        side=fields.side(obj, filled, whole=True),
     )
 
 

@@ -38,6 +38,7 @@ from stream.exclusion import Exclusion
 from stream.heartbeat import Heartbeat
 from stream.holds import Holds
 from stream.load import Load
+from stream.logs.repeats import Repeats
 from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
@@ -73,6 +74,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 20.0
 NOBODY = Notify()
+FILTER_CHANGED = "all its records are judged again: what is outside now follows the delete settings, what is inside is sent"
 CALLS_REMEMBERED = 100  # in 20 seconds, Marketo's own limit: so many may be asked for without a restart
 
 
@@ -99,7 +101,7 @@ class Edges:
     catalog: Catalog
     salesforce_budget: DailyBudget
     marketo_budget: DailyBudget
-    user_filter: filters.RecordFilter
+    filters: Mapping[ObjectName, filters.RecordFilter]
     gate: Gate
 
 
@@ -116,7 +118,7 @@ def edges(
 
     With a `memory`, calls count together with those of other processes on the store; `concurrency`: instead of the setting.
     """
-    user_filter = filters.parse(settings.filters.User, "filters.User")
+    by_object = {obj: filters.parse(settings.filters.of(obj), f"filters.{obj}") for obj in OBJECTS}
     salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now, ledger=memory)
     marketo_limit = settings.marketo.daily_calls - settings.marketo.reserve_calls
     marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL, ledger=memory)
@@ -156,8 +158,8 @@ def edges(
         clock=clock,
         timeouts=patience.marketo,
     )
-    catalog = Catalog(settings, salesforce, marketo, user_filter)
-    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, user_filter, gate)
+    catalog = Catalog(settings, salesforce, marketo, by_object)
+    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, by_object, gate)
 
 
 def calls_path(settings: Settings) -> Path:
@@ -165,14 +167,14 @@ def calls_path(settings: Settings) -> Path:
     return settings.store.path.with_name(settings.store.path.name + ".calls")
 
 
-def rules(settings: Settings, user_filter: filters.RecordFilter) -> Rules:
+def rules(settings: Settings, by_object: Mapping[ObjectName, filters.RecordFilter]) -> Rules:
     """The settings that decide what is sent."""
     objects: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
     return Rules(
         deletes={obj: settings.deliver.deletes.of(obj) for obj in objects},
         empty_role=settings.deliver.empty_role,
         deleted_field=settings.deliver.deleted_field,
-        sales_person_filter=user_filter,
+        sales_person_filter=by_object["User"],
         merge_people=settings.deliver.merge_people,
     )
 
@@ -189,8 +191,10 @@ class Daemon:
         patience: Patience = PATIENCE,
         *,
         notify: Notify = NOBODY,
+        repeats: Repeats | None = None,
     ) -> None:
         self.clock = SteadyClock(clock or SystemClock())
+        self.repeats = repeats or Repeats(self.clock.monotonic)
         self.patience = patience
         self.settings = settings
         self.store = store
@@ -298,6 +302,8 @@ class Daemon:
             scores=self.scores,
             holds=self.holds,
             budgets=budgets,
+            repeats=self.repeats,
+            look_how=self._how_it_stands,
         )
 
     def _deliver(self) -> Deliver:
@@ -321,7 +327,7 @@ class Daemon:
             marketo=edge.marketo,
             people_calls=people_calls,
             merges=Merges(self.store, salesforce, edge.marketo, people_calls, self.exclusion, waits, self._now_ms),
-            rules=rules(self.settings, edge.user_filter),
+            rules=rules(self.settings, edge.filters),
             waits=waits,
             clock=self.clock,
             max_attempts=settings.max_attempts,
@@ -353,7 +359,7 @@ class Daemon:
                     "externalPersonId" in (await self.edges.catalog.marketo_describe("Lead")).searchable
                 )
                 if said:
-                    log.info("deliver_resumed", code="describe")
+                    log.info("deliver_ready")
                 await self._note_mappings(mappings)
                 return mappings
             except StreamError as error:
@@ -363,8 +369,7 @@ class Daemon:
                     if isinstance(error, BudgetSpent)
                     else Backoff(1.0, 60.0).wait_seconds(failures)
                 )
-                if error.message != said:
-                    log.error("deliver_not_ready", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+                log.error("deliver_not_ready", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
                 said = self.deliver.not_ready = error.message
                 pulse.attempted(wait_seconds)
                 await self.clock.sleep(wait_seconds)
@@ -379,7 +384,13 @@ class Daemon:
         """Where fields are mapped otherwise than before, everything of that object is read again."""
         targets = {obj: {source: target.name for source, target in mapping.targets.items()} for obj, mapping in mappings.items()}
         for obj in await self.store.mapped(targets, self.edges.salesforce.server_clock.now()):
-            log.warning("mapping_changed", object=obj, hint="all its records are read again, and sent where they differ")
+            log.warning("mapping_changed", object=obj, cure="all its records are read again, and sent where they differ")
+
+    async def _note_filters(self) -> None:
+        """Where a filter is another than before, everything of that object is read and judged again."""
+        filters_now = {obj: self.settings.filters.of(obj) for obj in OBJECTS}
+        for obj in await self.store.filtered(filters_now, self.clock.now()):
+            log.warning("filter_changed", object=obj, cure=FILTER_CHANGED)
 
     async def _restore_new_people(self) -> None:
         """People who were created by an earlier run today count."""
@@ -402,13 +413,17 @@ class Daemon:
     async def run(self) -> None:
         """Run until `stop()` or a signal. Raises what a loop could not survive."""
         try:
+            previous = await self.store.note("heartbeat")
             recovered = await self._take_up()
         except StoreBlocked as error:
             if not self._stop.is_set():
                 raise
             self._ended(error)
             return
-        log.info("daemon_started", recovered=recovered, channel=self.settings.salesforce.channel)
+        if (done := self.store.upgraded) is not None:
+            log.info("store_upgraded", schema_before=done.before, schema=done.now, copy=str(done.copy))
+        ended = "none" if previous is None else "in good order" if previous["stopped"] else "unexpectedly"
+        log.info("daemon_started", channel=self.settings.salesforce.channel, recovered=recovered, previous_run=ended)
         inputs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "capture": self.capture.run,
             "reading": self.reading.run,
@@ -438,6 +453,7 @@ class Daemon:
             for task in (beat, looks, clock, watch, supervision):
                 task.cancel()
         self.store.hurry()
+        self.repeats.tell(everything=True)
         try:
             await self.heartbeat.beat(stopped=True)
         except StoreBlocked as error:
@@ -451,12 +467,13 @@ class Daemon:
         recovered = await self.store.recover(self._now_ms(), int(self.settings.deliver.settle_seconds * 1000))
         await self.heartbeat.restore_budgets(self.clock_watch.day_now)
         await self._restore_new_people()
+        await self._note_filters()
         await self.holds.look()
         return recovered
 
     def _ended(self, error: StoreBlocked) -> None:
         """What is not stored was not acknowledged either: it comes again with the next start."""
-        log.warning("daemon_stopped", error=error.message, hint=error.hint)
+        log.warning("daemon_stopped", cause=error.message, cure=error.hint)
 
     async def _drain(self, delivery: asyncio.Task[None]) -> None:
         """Let what is in flight be finished; what takes too long, or cannot be stored, is taken up again by the next start."""
@@ -481,13 +498,14 @@ async def run_daemon(
     *,
     beside: Callable[[Daemon], AbstractAsyncContextManager[None]] | None = None,
     notify: Notify = NOBODY,
+    repeats: Repeats | None = None,
 ) -> None:
     """Open the store, take its lock, run until SIGTERM or SIGINT. Raises StoreError, ConfigError, or what a loop died of."""
     store = await Store.open(settings.store.path)
     try:
         jar = aiohttp.DummyCookieJar()
         async with aiohttp.ClientSession(cookie_jar=jar, trust_env=True) as session:
-            daemon = Daemon(settings, store, session, notify=notify)
+            daemon = Daemon(settings, store, session, notify=notify, repeats=repeats)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, daemon.stop)

@@ -163,7 +163,7 @@ class Deliver:
                 object=obj,
                 records=settled.accepted,
                 not_accepted=len(claimed) - settled.accepted,
-                wait_seconds=round(self.clock.monotonic() - started, 3),
+                took_seconds=round(self.clock.monotonic() - started, 3),
             )
         if any(dead.code == FIELD_NOT_FOUND for dead in settled.dead):
             self._stale_mappings = True
@@ -173,17 +173,16 @@ class Deliver:
         if settled.pause is not None:
             self._pause(settled.pause)
         elif (settled.accepted or settled.answered) and self.pause:
-            log.info("deliver_resumed", after_seconds=round(self.clock.monotonic() - self.pause.since, 1), code=self.pause.code)
+            log.info("deliver_resumed", lasted_seconds=round(self.clock.monotonic() - self.pause.since, 1), code=self.pause.code)
             self.pause = Pause()
 
     def _pause(self, judgement: Judgement) -> None:
-        """Hold the flow, and say so once; the next batch after the wait is the probe that finds out."""
+        """Hold the flow, and say so; the next batch after the wait is the probe that finds out."""
         now = self.clock.monotonic()
         probes = self.pause.probes + 1
         most = PROBE_SECONDS_MOST[judgement.pause_until or ""]
         wait_seconds = min(judgement.wait_seconds or most, Backoff(1.0, most).wait_seconds(probes))
-        if self.pause.code != judgement.code:
-            log.error("deliver_paused", code=judgement.code, cause=judgement.cause, cure=judgement.cure)
+        log.error("deliver_paused", code=judgement.code, cause=judgement.cause, cure=judgement.cure)
         since = self.pause.since if self.pause else now
         self.pause = Pause(judgement.code, judgement.cause, judgement.cure, since, now + wait_seconds, probes)
 

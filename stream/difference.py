@@ -14,8 +14,9 @@ from stream.plan import Plan, Refuse, Reread, Rules, Upsert
 from stream.same import differing
 
 Kind = Literal["differs", "missing", "unexpected", "several", "refused", "unseen"]
-"""differs: Marketo holds other values · missing: Marketo does not have it · unexpected: deleted in Salesforce, and there ·
-several: more than one with its id · refused: Marketo would not take a value of it · unseen: Salesforce does not show it."""
+"""differs: Marketo holds other values · missing: Marketo does not have it · unexpected: deleted in Salesforce or outside of its
+filter, and there · several: more than one with its id · refused: Marketo would not take a value of it ·
+unseen: Salesforce does not show it."""
 
 CAUSES: Mapping[Kind, str] = {
     "differs": "Marketo holds something else",
@@ -100,7 +101,8 @@ class Tally:
 class Look:
     """One record under the glass: as the store knows it, as Salesforce has it, and what is planned for it.
 
-    `change` and `plan` are None where Salesforce has deleted it, or does not show it (`unseen`). `carried`: another record goes
+    `change` and `plan` are None where Salesforce has deleted it, or does not show it (`unseen`); of what has left its filter
+    only `plan` is. `carried`: another record goes
     before it, or has its person.
     """
 
@@ -111,6 +113,11 @@ class Look:
     plan: Plan | None = None
     carried: bool = False
     unseen: bool = False
+
+    @property
+    def outside(self) -> bool:
+        """Whether it lives, and has left its filter."""
+        return self.change is not None and self.change.side == "out"
 
 
 def judge(look: Look, rows: Sequence[Mapping[str, Any]], mapping: ObjectMapping, rules: Rules) -> Difference | None:
@@ -145,8 +152,12 @@ def _judge_gone(look: Look, rows: Sequence[Mapping[str, Any]], rules: Rules) -> 
         return None
     found = str(own[0]["id"]) if key[0] in PEOPLE else None
     if rules.deletes[key[0]] == "delete":
-        return Difference(key, found, "unexpected", CAUSES["unexpected"])
+        cause = "it is outside of its filter, and still in Marketo" if look.outside else CAUSES["unexpected"]
+        return Difference(key, found, "unexpected", cause)
     if key[0] in PEOPLE and mark and own[0].get(mark) is not True:
+        if look.outside:
+            fields = [FieldDifference(mark, "", salesforce=True, marketo=own[0].get(mark))]
+            return Difference(key, found, "unexpected", "it is outside of its filter, and not marked so", fields)
         fields = [FieldDifference(mark, "IsDeleted", salesforce=True, marketo=own[0].get(mark))]
         return Difference(key, found, "unexpected", "it is deleted in Salesforce, and not marked so", fields)
     return None

@@ -159,10 +159,14 @@ class Dispatch:
                 self.holds.poison.note(planned.code)
             settled.add(Dead(entry.entry_id, entry.key, planned.code, planned.cause, planned.cure))
         elif isinstance(planned, Done):
-            settled.add(Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why))
+            passed_on = (
+                planned.state in {"deleted", "excluded"}
+                and entry.object in PEOPLE
+                and await self._pass_on(claimed.record, settled)
+            )
+            forget = passed_on and planned.state == "excluded"  # should it enter again, it is looked for anew
+            settled.add(Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why, forget_marketo_id=forget))
             log.debug("nothing_to_send", object=entry.object, id=entry.record_id, why=planned.why)
-            if planned.state == "deleted" and entry.object in PEOPLE:
-                await self._pass_on(claimed.record, settled)
 
     async def _pass_on(self, record: Record, settled: Settled) -> bool:
         """Where another living record shares the person of one that is gone, that one carries it now; False where none does."""
@@ -225,7 +229,8 @@ class Dispatch:
                 settled.add(carried_on(item))
             elif record.sent_key and await self.store.sharing_role(record.sent_key, record.record_id):
                 why = "another contact role stands behind the same role in Marketo"
-                settled.add(Ack(item.entry_id, record.key, state="deleted", why=why))
+                gone = item.plan.state if isinstance(item.plan, Remove) else "deleted"
+                settled.add(Ack(item.entry_id, record.key, state=gone, why=why))
             else:
                 alone.append(item)
         return await self._batch(obj, "delete").send(alone) if alone else []

@@ -4,6 +4,7 @@ StreamError                     anything this project raises on purpose
 ├── ConfigError                 the configuration is wrong (exit code 2)
 ├── Unreachable                 no answer: refused, reset, timed out, 5xx       heals itself
 ├── AuthRefused                 the sign-in itself was refused                  needs a person
+├── FilterFieldHidden           nobody can tell which records are synced        needs a person
 ├── SalesforceError             Salesforce answered with an error
 │   ├── DailyLimit              the org's daily calls or events are used up     heals itself, by tomorrow
 │   ├── ReplayRefused           the stored replay id is no longer known
@@ -12,6 +13,8 @@ StreamError                     anything this project raises on purpose
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class StreamError(Exception):
@@ -52,6 +55,14 @@ class Unreachable(StreamError):
 
 class AuthRefused(StreamError):
     """The service refused the sign-in itself (wrong secret, revoked app, blocked flow)."""
+
+
+class FilterFieldHidden(StreamError):
+    """A filter looks at fields that the integration user does not see: to read on would be to find every record outside."""
+
+    def __init__(self, obj: str, fields: Sequence[str], meant: str) -> None:
+        hint = f"did you mean {meant}?" if meant else "correct the filter, or give the integration user read access to them"
+        super().__init__(f"filters.{obj}: {', '.join(fields)} not to be seen in Salesforce", hint=hint)
 
 
 class SalesforceError(StreamError):

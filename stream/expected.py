@@ -11,6 +11,7 @@ from stream.mapping import ObjectMapping
 from stream.plan import Plan, Rules, plan
 
 LOST_TO_MARKETO = frozenset({"deleted", "dropped"})
+"""And what is outside of its filter (a user that is, is sent once it owns something)."""
 
 
 def as_read(known: Record | None, snapshot: Change) -> Record:
@@ -28,7 +29,8 @@ def parents_by_ref(record: Record, known: Mapping[Key, Record]) -> dict[Ref, Rec
         if parent_id is None:
             continue
         parent = known.get((REF_OBJECT[ref], parent_id)) or Record(REF_OBJECT[ref], parent_id)
-        found[ref] = parent if parent.state in LOST_TO_MARKETO else replace(parent, state="synced")
+        outside = parent.state == "excluded" and not parent.holds_up
+        found[ref] = parent if outside or parent.state in LOST_TO_MARKETO else replace(parent, state="synced")
     return found
 
 

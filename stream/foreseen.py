@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from store.model import REF_OBJECT, REFS, SATISFIED, Key, ObjectName, Record, Ref
+from store.model import REF_OBJECT, REFS, Key, ObjectName, Record, Ref
 from stream.asking import Asking
 
 NEW_PERSON = "0"
@@ -53,7 +53,8 @@ class Nothing:
 class Foreseen:
     """`everything`: all of Salesforce goes, so every parent will be there; else only those that are, or are planned.
 
-    `stuck` will not go: dead letters, and what waits for them. `persons`: contact id → its Marketo person, as far as there is
+    `stuck` will not go: dead letters, and what waits for them. `outside` are parents that are outside of their filter: who names
+    one goes without. `persons`: contact id → its Marketo person, as far as there is
     one. `emails` are those (as hashes) of people who will be created.
     """
 
@@ -61,9 +62,15 @@ class Foreseen:
     everything: bool = False
     going: set[Key] = field(default_factory=set)
     stuck: set[Key] = field(default_factory=set)
+    outside: set[Key] = field(default_factory=set)
     persons: dict[str, str] = field(default_factory=dict)
     emails: set[int] = field(default_factory=set)
     _behind: dict[str, list[Record]] = field(default_factory=dict)
+
+    def keep_out(self, key: Key) -> None:
+        """The record will be outside of its filter."""
+        if key[0] in PARENTS:
+            self.outside.add(key)
 
     def will_go(self, record: Record, marketo_id: str | None) -> None:
         """The record will be in Marketo, as this person if it is one and there is one already."""
@@ -83,7 +90,9 @@ class Foreseen:
         return {key: self._by_then(known.get(key) or Record(*key)) for key in named}
 
     def _by_then(self, record: Record) -> Record:
-        if record.state in SATISFIED and record.key not in self.going:
+        if record.key in self.outside:
+            return replace(record, state="excluded")
+        if not record.holds_up and record.key not in self.going:
             return record
         if record.key not in self.going and not (self.everything and record.key not in self.stuck):
             return record

@@ -5,18 +5,17 @@ The store keeps the last one, so that `status` can also tell how a stopped daemo
 
 from __future__ import annotations
 
-import math
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from store.errors import StoreBlocked
+from store.errors import StoreBlocked, StoreError
 from store.holds import FLOWS
 from store.store import Store
 from stream import pulse
@@ -27,18 +26,18 @@ from stream.clock_watch import NOTE, clock_note
 from stream.deliver import Deliver
 from stream.holds import Holds
 from stream.load import Load
+from stream.logs.repeats import Repeats
+from stream.loss import LossWarning, hours_to_loss
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.scores import Scores
+from stream.status import Status
 
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 LINE_SECONDS = 60.0
 HOUR_SECONDS = 3600.0
-LOSS_MARKS_HOURS = (60.0, 48.0, 36.0, 24.0, 12.0, 6.0, 3.0, 1.0, 0.01)
-LOUD_BELOW_HOURS = 24.0
-RETENTION_SECONDS = 72 * 3600  # how long Salesforce keeps events (CDC Developer Guide)
 
 
 @dataclass(slots=True)
@@ -59,26 +58,6 @@ class LastHour:
 
 
 @dataclass(slots=True)
-class LossWarning:
-    """Says, once for each mark that is passed, that Salesforce is about to forget what was not read; louder as it nears."""
-
-    _passed: float = math.inf
-
-    def look(self, hours: float | None) -> None:
-        """So many hours are left."""
-        if hours is None or hours >= LOSS_MARKS_HOURS[0]:
-            self._passed = math.inf
-            return
-        mark = min(mark for mark in LOSS_MARKS_HOURS if hours < mark)
-        if mark >= self._passed:
-            return
-        self._passed = mark
-        say = log.warning if mark > LOUD_BELOW_HOURS else log.error
-        hint = "let the daemon reach Salesforce again before then; what is forgotten has to be read again, which takes calls"
-        say("loss_nears", hours_to_loss=hours, hint=hint)
-
-
-@dataclass(slots=True)
 class Heartbeat:
     """Writes the daemon's state into the store, and a line into the log every minute."""
 
@@ -92,11 +71,19 @@ class Heartbeat:
     scores: Scores
     holds: Holds
     budgets: Mapping[str, DailyBudget]
+    repeats: Repeats
+    look_how: Callable[[], Awaitable[Status]]
     _line_at: float = float("-inf")
     _loss: LossWarning = field(default_factory=LossWarning)
     _looked_to: int = -1
     _sure: float | None = None
     _last_hour: dict[str, LastHour] = field(default_factory=dict)
+    _began_at: float = field(init=False)
+    _said: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """This run begins."""
+        self._began_at = self.clock.monotonic()
 
     async def restore_budgets(self, day_now: Callable[[ZoneInfo | None, str], str]) -> None:
         """Calls that an earlier run made today count today; `day_now` calls its days as they are called now."""
@@ -117,24 +104,22 @@ class Heartbeat:
 
         While the store cannot be written the line says that; at the end StoreBlocked is raised.
         """
-        line = stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS
-        if line:
-            self._line_at = self.clock.monotonic()
-        stored: dict[str, Any] = {}
+        blocked = ""
         try:
             await self.capture.prove()
             heard = self.capture.heard
-            counts = await self.store.beat(partial(self._notes, stopped=stopped), count=line)
+            await self.store.beat(partial(self._notes, stopped=stopped))
             self._sure = heard
             self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
-            stored = asdict(counts) if counts is not None else {}
         except StoreBlocked as error:
             if stopped:
                 raise
-            stored = {"store": error.message}
+            blocked = error.message
         self._loss.look(self._hours_to_loss())
-        if line:
-            self._line(self.state(stopped=stopped), stored)
+        self.repeats.tell()
+        if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:
+            self._line_at = self.clock.monotonic()
+            await self._line(blocked)
 
     def _notes(self, *, stopped: bool) -> dict[str, Any]:
         budgets = {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
@@ -155,13 +140,7 @@ class Heartbeat:
             "pending": self.capture.pending,
             "paused": {"code": pause.code, "cause": pause.cause, "cure": pause.cure} if pause else None,
             "held": [flow for flow in FLOWS if self.holds.held(flow)],
-            "errors": {
-                "deliver": self.deliver.not_ready,
-                "reading": self.reading.error,
-                "reconcile": self.reconcile.error,
-                "load": self.load.error,
-                "scores": self.scores.error,
-            },
+            "errors": self._errors(),
             "freshness": self.deliver.freshness.percentiles(self.clock.monotonic()),
             "accepted": self.deliver.accepted,
             "calls": {name: self._calls(name, budget) for name, budget in self.budgets.items()},
@@ -170,31 +149,68 @@ class Heartbeat:
             "silent": dict(self.reconcile.silent),
         }
 
+    def _errors(self) -> dict[str, str]:
+        """What each loop cannot do just now; "" where it can."""
+        return {
+            "deliver": self.deliver.not_ready,
+            "reading": self.reading.error,
+            "reconcile": self.reconcile.error,
+            "load": self.load.error,
+            "scores": self.scores.error,
+        }
+
     def _calls(self, name: str, budget: DailyBudget) -> dict[str, Any]:
         used = budget.count()
         last_hour = self._last_hour.setdefault(name, LastHour()).count(used, self.clock.monotonic())
         return {"used": used, "budget": budget.limit, "day": budget.day, "last_hour": last_hour}
 
-    def _line(self, state: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-        """What was heard while nothing could be stored is not sure: Salesforce may have to tell it again."""
+    async def _line(self, blocked: str) -> None:
+        """How it stands, for monitoring. What was heard while nothing could be stored is not sure: it may come again.
+
+        Where the store cannot even be read, what it would tell is null.
+        """
+        try:
+            how = await self.look_how()
+        except StoreError as error:
+            how, blocked = None, blocked or error.message
+        facts = how.facts if how is not None else {}
+        lately = self.deliver.freshness.percentiles(self.clock.monotonic())
+        errors = self._errors()
+        poisoned = self.holds.poison.diagnosis
         log.info(
             "heartbeat",
-            stream=state["stream"]["state"],
-            freshness_p50_seconds=_rounded(state["freshness"]["p50"]),
-            freshness_p99_seconds=_rounded(state["freshness"]["p99"]),
-            pending=state["pending"],
-            calls={name: calls["used"] for name, calls in state["calls"].items()},
+            state=how.state if how is not None else "failing",
+            stream=self.capture.state,
+            failing=[name for name, error in errors.items() if error],
+            paused=self.deliver.pause.code,
+            poisoned=poisoned.code if poisoned is not None else "",
+            held=[flow for flow in FLOWS if self.holds.held(flow)],
+            store=blocked,
+            freshness_p50_seconds=_rounded(lately["p50"]),
+            freshness_p99_seconds=_rounded(lately["p99"]),
+            freshness_oldest_seconds=facts["freshness_seconds"]["oldest"] if facts else None,
+            backlog=facts.get("backlog"),
+            blocked=facts.get("blocked_entries"),
+            dead=facts.get("dead"),
+            waiting_people=facts["new_people"]["waiting"] if facts else None,
+            pending=self.capture.pending,
+            events=self._since_the_last("events", self.capture.events),
+            accepted=self._since_the_last("accepted", self.deliver.accepted),
+            calls=facts.get("calls"),
             hours_to_loss=self._hours_to_loss(),
+            holes=_holes(facts["coverage"]) if facts else None,
+            silent=sorted(self.reconcile.silent),
             memory_mb=_memory_mb(),
-            **stored,
+            uptime_seconds=round(self.clock.monotonic() - self._began_at),
         )
 
+    def _since_the_last(self, name: str, count: int) -> int:
+        before, self._said[name] = self._said.get(name, 0), count
+        return count - before
 
-def hours_to_loss(heard_at: float | None, now: float) -> float | None:
-    """How many hours are left until Salesforce forgets something that was not read; None before the first connect."""
-    if heard_at is None:
-        return None
-    return round(max(RETENTION_SECONDS - max(now - heard_at, 0.0), 0.0) / 3600, 2)
+
+def _holes(coverage: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [obj for obj, rows in coverage.items() if any("hole" in row for row in rows)]
 
 
 def _rounded(value: float | None) -> float | None:

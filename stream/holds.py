@@ -89,8 +89,14 @@ class Holds:
 
     @staticmethod
     def _say(note: Mapping[str, Any]) -> None:
-        told = {name: note[name] for name in ("refused", "judged", "code", "cause")}
-        log.error("deliver_poisoned", **told, cure=cure_of(note))
+        log.error(
+            "deliver_poisoned",
+            refused=note["refused"],
+            judged=note["judged"],
+            code=note["code"],
+            cause=note["cause"],
+            cure=cure_of(note),
+        )
 
 
 OWN_CAUSES = {"VALUE": "a value that Marketo would not take in that field"}

@@ -88,15 +88,14 @@ class Load:
         return LOOK_SECONDS
 
     def _failed(self, error: StreamError) -> float:
-        """Say so once, and return how long to wait, in seconds."""
+        """Say so, and return how long to wait, in seconds."""
         self._failures += 1
         if isinstance(error, SalesforceError) and error.code == "INVALID_FIELD":
             self.rows.catalog.forget_all_salesforce()
         wait_seconds = self.backoff.wait_seconds(self._failures)
         if isinstance(error, BudgetSpent):
             wait_seconds = min(error.resets_in_seconds, 900.0)
-        if self.error != error.message:
-            log.warning("load_failed", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        log.warning("load_failed", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
         self.error = error.message
         return wait_seconds
 

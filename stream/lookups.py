@@ -56,7 +56,7 @@ class SalesforcePeople:
         except SalesforceError as error:
             if error.code != "INVALID_FIELD":
                 raise LookupFailed(f"Salesforce could not be asked what was merged: {error.message}") from error
-            log.warning("merges_not_visible", object=obj, hint="let the integration user see MasterRecordId")
+            log.warning("merges_not_visible", object=obj, cure="let the integration user see MasterRecordId")
         except StreamError as error:
             raise LookupFailed(f"Salesforce could not be asked what was merged: {error.message}") from error
         return {record_id: _end(record_id, found) for record_id in ids if record_id in found}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from store.model import REF_OBJECT, ObjectName, Ref
+from store.model import REF_OBJECT, ObjectName, Ref, Side
+from stream.filters import RecordFilter
 
 PERSON = {
     "Salutation": "salutation",
@@ -264,15 +265,37 @@ def bind(obj: ObjectName, fields: Mapping[str, str], describe: Mapping[str, Mark
     return ObjectMapping(targets, frozenset(describe), tuple(sorted(missing)))
 
 
+EVERYTHING = RecordFilter()
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFields:
-    """The Salesforce side of the mapping: which fields of each object matter, known before Marketo has been asked."""
+    """The Salesforce side of the mapping: which fields of each object matter, known before Marketo has been asked.
+
+    `filters` decide which records are synced; users have rules of their own.
+    """
 
     by_object: Mapping[ObjectName, frozenset[str]]
+    filters: Mapping[ObjectName, RecordFilter] = field(default_factory=dict)
 
     def of(self, obj: ObjectName) -> frozenset[str]:
         """All Salesforce fields of the object that are mapped, name a relation, or decide something."""
         return self.by_object[obj]
+
+    def filter_of(self, obj: ObjectName) -> RecordFilter:
+        """The object's filter; users are judged when they are sent, by who they own something for."""
+        return self.filters.get(obj, EVERYTHING) if obj != "User" else EVERYTHING
+
+    def side(self, obj: ObjectName, told: Mapping[str, Any], untold: Collection[str] = (), *, whole: bool = False) -> Side:
+        """What these fields say of the record's filter. A converted lead is none to be filtered: its person is the contact's.
+
+        A contact role is outside, too, while what it cannot be without is: another opportunity or contact may let it in.
+        """
+        if obj == "Lead" and told.get("IsConverted") is True:
+            return "in" if whole else "perhaps"
+        found = self.filter_of(obj).side(told, untold, whole=whole)
+        names = {"OpportunityId", "ContactId"} if obj == "OpportunityContactRole" and found == "same" else set()
+        return found if names.isdisjoint(told) and names.isdisjoint(untold) else "perhaps"
 
 
 def source_fields(obj: ObjectName, mapped: Mapping[str, str], extra: frozenset[str] | None = None) -> frozenset[str]:

@@ -88,7 +88,7 @@ class Merges:
         try:
             winners = await self.salesforce.merged_into(obj, [each.record.record_id for each in asked])
         except LookupFailed as error:
-            log.warning("lookup_failed", error=str(error), records=len(asked))
+            log.warning("lookup_failed", cause=str(error), records=len(asked))
             for each in asked:
                 self._back(each, settled, DEFER_MS * 10, cause=error.message)
             return [each for each in claimed if each not in asked]
@@ -110,7 +110,10 @@ class Merges:
         deletes = [
             each
             for each in claimed
-            if each.entry.pending.kind == "delete" and each.record.object in MERGEABLE and not each.record.merged_into
+            if each.entry.pending.kind == "delete"
+            and not each.entry.pending.left
+            and each.record.object in MERGEABLE
+            and not each.record.merged_into
         ]
         parents = await self.store.parents_among([each.record.record_id for each in deletes]) if deletes else set()
         return [

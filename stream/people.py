@@ -243,7 +243,7 @@ class Resolver:
                 named[carried] = (obj, widen(carried))
         records = await self.store.records(list(named.values())) if named else {}
         sure = {key for key, record in records.items() if record.state == "synced"}
-        gone = {key for key, record in records.items() if record.state in {"deleted", "converted"}}
+        gone = {key for key, record in records.items() if record.state in {"deleted", "converted", "excluded"}}
         asked = [key for key in named.values() if key not in sure and key not in gone]
         living = await self.salesforce.living(asked) if asked else {}
         alive = sure | {key for key, person in living.items() if person.converted_to is None}

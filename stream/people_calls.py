@@ -8,10 +8,11 @@ from typing import Any
 
 import structlog
 
-from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Record, Retry
+from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Record, RecordState, Retry
 from store.store import Store
 from stream import people
 from stream.batch import Batch, Call, Item, Proof, Verdict, judged
+from stream.dead import moment
 from stream.errors import StreamError
 from stream.exclusion import Exclusion
 from stream.marketo.answers import RecordResult
@@ -57,7 +58,7 @@ class PeopleCalls:
         try:
             resolution = await self.resolver.resolve(items)
         except LookupFailed as error:
-            log.warning("lookup_failed", error=str(error), records=len(items))
+            log.warning("lookup_failed", cause=str(error), records=len(items))
             for item in items:
                 settled.add(back(item, now_ms + DEFER_MS * 10, cause=error.message))
             return []
@@ -110,7 +111,9 @@ class PeopleCalls:
         settled.add(back(item, int(due * 1000), code=WAITS_FOR_ROOM, cause=cause))
         settled.waiting = True
         if self.new_people.say(now_ms / 1000):
-            log.warning("new_people_wait", limit=limit, until=due, cure="is a filter wrong? else it goes on by itself tomorrow")
+            log.warning(
+                "new_people_wait", limit=limit, until=moment(due), cure="is a filter wrong? else it goes on by itself tomorrow"
+            )
 
     async def _unresolved(
         self, items: Sequence[Item], error: StreamError, held: set[str], settled: Settled, replan: Replan, *, now_ms: int
@@ -320,7 +323,8 @@ class PeopleCalls:
 def carried_on(item: Item) -> Ack:
     """Gone, and its Marketo person stays."""
     why = "another record carries its Marketo person on"
-    return Ack(item.entry_id, item.claimed.entry.key, state="deleted", forget_marketo_id=True, why=why)
+    state: RecordState = "excluded" if item.claimed.entry.pending.left else "deleted"
+    return Ack(item.entry_id, item.claimed.entry.key, state=state, forget_marketo_id=True, why=why)
 
 
 def take_over(item: Item, filled: frozenset[str], replan: Replan) -> None:

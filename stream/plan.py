@@ -10,8 +10,8 @@ claimed ──▶ Upsert   fields with every key the record has     ──▶ de
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import orjson
@@ -52,9 +52,10 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Marketo is to forget this record; `key` is its delete key."""
+    """Marketo is to forget this record; `key` is its delete key, `state` what becomes of it."""
 
     key: Mapping[str, Any]
+    state: RecordState = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ Plan = Upsert | Remove | Merge | Done | Converted | Reread | Refuse
 def plan(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
     """What this entry asks for."""
     if claimed.entry.pending.kind == "delete":
-        return _removal(claimed, rules)
+        removal = _removal(claimed, rules)
+        return _left(removal) if claimed.entry.pending.left else removal
     try:
         return _special(claimed, rules) or _upsert(claimed, mapping, rules)
     except ValueRefusedError as error:
@@ -155,6 +157,13 @@ def _removal(claimed: Claimed, rules: Rules) -> Plan:
     if record.object in PEOPLE or (record.state not in {"synced", "deleted"} and not claimed.entry.pending.doubt):
         return Done("deleted", "never was in Marketo")
     return Remove({EXTERNAL_ID[record.object]: record.record_id})
+
+
+def _left(removal: Plan) -> Plan:
+    """The same for a record that lives, and has left its filter."""
+    if isinstance(removal, Remove):
+        return replace(removal, state="excluded")
+    return replace(removal, state="excluded") if isinstance(removal, Done) and removal.state == "deleted" else removal
 
 
 def _kept(record: Record, rules: Rules) -> Plan:
@@ -238,11 +247,16 @@ def _fill_mapped(draft: _Draft, claimed: Claimed) -> None:
         draft.emptied.discard("name")
 
 
+def _is_outside(parent: Record | None) -> bool:
+    return parent is not None and parent.state == "excluded"
+
+
 def _relate(draft: _Draft, claimed: Claimed, ref: Ref) -> None:
     """The parent's external id, in every upsert where the record has the parent and Marketo has it too.
 
-    Where Salesforce has cleared it (an account taken off, a queue put in the owner's place), what was filled is cleared, but for
-    a person's company: null does not clear that, a lead leaves a company only for another one.
+    Where Salesforce has cleared it (an account taken off, a queue put in the owner's place), or the parent is outside of its
+    filter, what was filled is cleared, but for a person's company: null does not clear that, a lead leaves a company only for
+    another one.
     """
     name = EXTERNAL_ID["User" if ref == "owner" else "Account"]
     person = claimed.record.object in PEOPLE
@@ -250,16 +264,21 @@ def _relate(draft: _Draft, claimed: Claimed, ref: Ref) -> None:
     if parent is not None and parent.state == "synced":
         draft.fields[name] = parent.record_id
         draft.filled.add(name)
-    elif claimed.record.ref(ref) is None and not (ref == "account" and person):
+    elif (claimed.record.ref(ref) is None or _is_outside(parent)) and not (ref == "account" and person):
         doubted = REF_FIELD[ref] in claimed.entry.pending.doubt
         if doubted or name in claimed.record.filled:
             draft.clear(name, doubted=doubted)
+
+
+ROLE_REFS: tuple[Ref, ...] = ("opportunity", "contact")
 
 
 def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
     """A role's key is made of its opportunity, the Marketo id of its contact's person, and the role's name."""
     record, parents = claimed.record, claimed.parents
     opportunity, contact = parents.get("opportunity"), parents.get("contact")
+    if outside := [name for name in ROLE_REFS if (one := parents.get(name)) and one.state == "excluded"]:
+        return _without(record, outside, rules)
     gone = [
         name
         for name, parent in (("opportunity", opportunity), ("contact", contact))
@@ -286,6 +305,13 @@ def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
     if stale and not claimed.entry.pending.whole:
         return Reread("its key in Marketo is another now: it is made anew there, whole")
     return Upsert(fields, frozenset(draft.filled), frozenset(draft.emptied), key=key, stale_key=stale)
+
+
+def _without(record: Record, outside: Sequence[str], rules: Rules) -> Plan:
+    """A role whose opportunity or contact is outside of its filter is so, too."""
+    if record.sent_key and rules.deletes["OpportunityContactRole"] == "delete":
+        return Remove(role_key(record.sent_key), "excluded")
+    return Done("excluded", f"its {' and '.join(outside)} is outside of the filter")
 
 
 def _role_name(claimed: Claimed, rules: Rules) -> str:

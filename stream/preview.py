@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from store.model import PEOPLE, SATISFIED, Claimed, Key, ObjectName, Record
+from store.model import PEOPLE, Claimed, Key, ObjectName, Record
 from stream import people
 from stream.asking import Asking
 from stream.batch import Item
@@ -75,7 +75,7 @@ class Preview:
     def __post_init__(self) -> None:
         """Take the rules by which the daemon sends, and its search."""
         edge = self.asking.edge
-        self._rules = rules(self.settings, edge.user_filter)
+        self._rules = rules(self.settings, edge.filters)
         self._search, self._held = WideSearch(self.asking), Held(self.asking, self._rules.deleted_field)
         share = self.settings.deliver.shared_email == "share"
         self._resolver = Resolver(self._search, self.foreseen, SalesforcePeople(edge.salesforce), share=share)
@@ -112,7 +112,7 @@ class Preview:
         if claimed.entry.pending.kind == "delete":
             return None
         for parent in claimed.parents.values():
-            if parent.state not in SATISFIED:
+            if parent.holds_up:
                 self.foreseen.stuck.add(claimed.record.key)
                 return Planned(claimed.record.key, "blocked", claimed.record.marketo_id, f"it waits for {' '.join(parent.key)}")
         return None

@@ -25,6 +25,7 @@ from stream.salesforce.soql import quote, select
 
 PAGE = 300  # one call to Marketo
 ROWS = 2000  # one call to Salesforce
+OUTSIDE = "it is outside of its filter, and not in Marketo"
 CONVERTED = 400  # contacts asked about in one query
 
 
@@ -103,6 +104,8 @@ class Outbox(Source):
                 settle(entry, record, results[each.key], entry.due_ms)
             elif entry.later is not None:
                 entry.pending = merge(entry.pending, entry.later)
+            if nothing_to_delete(entry, record) and entry.pending.left:
+                self.preview.foreseen.keep_out(entry.key)
             why = self._without(entry, nothing_to_delete(entry, record), nothing_new(entry, record))
             if why is None:
                 found.append((entry, record))
@@ -116,6 +119,8 @@ class Outbox(Source):
         return settled, claimed
 
     def _without(self, entry: Entry, never_there: bool, known: bool) -> Planned | None:
+        if never_there and entry.pending.left:
+            return Planned(entry.key, "nothing", cause=OUTSIDE)
         if never_there:
             return Planned(entry.key, "nothing", cause="it is deleted in Salesforce, and never was in Marketo")
         if known:
@@ -165,7 +170,10 @@ class FirstLoad(Source):
             mapping = await self.mapping(obj)
             async for rows in self._rows(obj):
                 for start in range(0, len(rows), PAGE):
-                    claimed = await self._claimed(obj, rows[start : start + PAGE], referenced=False)
+                    inside, outside = self._sides(obj, rows[start : start + PAGE])
+                    for planned in outside:
+                        yield planned
+                    claimed = await self._claimed(obj, inside, referenced=False)
                     for planned in await self.preview.page(obj, self._admitted(claimed), mapping):
                         yield planned
                     self.seen += len(rows[start : start + PAGE])
@@ -174,6 +182,19 @@ class FirstLoad(Source):
                 yield planned
         for user in sorted(self._users - self._needed.get("User", set())):
             yield self.preview.count("User", Planned(("User", user), "nothing", cause="no sales person, and owner of nothing"))
+
+    def _sides(self, obj: ObjectName, rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Planned]]:
+        """The rows that are inside of their filter, and what becomes of the others."""
+        inside: list[dict[str, Any]] = []
+        outside: list[Planned] = []
+        for row in rows:
+            change = self.change(obj, row)
+            if change is None or change.side != "out":
+                inside.append(row)
+            else:
+                self.preview.foreseen.keep_out(change.key)
+                outside.append(self.preview.count(obj, Planned(change.key, "nothing", cause=OUTSIDE)))
+        return inside, outside
 
     async def _rows(self, obj: ObjectName) -> AsyncIterator[list[dict[str, Any]]]:
         """All records in the order of their ids, a query for each page: nothing is held open in between."""
@@ -221,7 +242,10 @@ class FirstLoad(Source):
             return
         mapping = await self.mapping(obj)
         for start in range(0, len(wanted), PAGE):
-            rows = [row for row in await self.read(obj, wanted[start : start + PAGE]) if row is not None]
+            found = [row for row in await self.read(obj, wanted[start : start + PAGE]) if row is not None]
+            rows, outside = self._sides(obj, found)
+            for planned in outside:
+                yield planned
             for planned in await self.preview.page(obj, await self._claimed(obj, rows, referenced=True), mapping):
                 yield planned
             self.seen += len(rows)

@@ -71,8 +71,8 @@ class Progress:
                 object=self.object,
                 rows=self.rows,
                 total=self.total,
-                rows_a_second=round(self.rate, 1),
-                seconds_left=round(self.seconds_left),
+                rows_per_second=round(self.rate, 1),
+                left_seconds=round(self.seconds_left),
             )
         return self.noted()
 

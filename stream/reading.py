@@ -102,8 +102,7 @@ class Reading:
             wait_seconds = min(error.resets_in_seconds, 900.0)
         if isinstance(error, SalesforceError) and error.code == "INVALID_FIELD":
             self.catalog.forget_salesforce(obj)
-        if self.error != error.message:
-            log.warning("read_failed", object=obj, records=len(entries), error=error.message, hint=error.hint)
+        log.warning("read_failed", object=obj, records=len(entries), cause=error.message, cure=error.hint)
         self.error = error.message
         due_ms = self._now_ms() + int(wait_seconds * 1000)
         cause = f"it could not be read: {error.message}"

@@ -88,15 +88,14 @@ class Reconcile:
         self._next = self.clock.monotonic() + min(self.poll_interval_seconds, self.sweep_interval_seconds)
 
     def _failed(self, error: StreamError) -> float:
-        """Say so once, and return how long to wait, in seconds."""
+        """Say so, and return how long to wait, in seconds."""
         self._failures += 1
         if isinstance(error, SalesforceError) and error.code == "INVALID_FIELD":
             self.rows.catalog.forget_all_salesforce()
         wait_seconds = (
             min(error.resets_in_seconds, 900.0) if isinstance(error, BudgetSpent) else self.backoff.wait_seconds(self._failures)
         )
-        if self.error != error.message:
-            log.warning("poll_failed", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        log.warning("poll_failed", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
         self.error = error.message
         return wait_seconds
 
@@ -151,6 +150,6 @@ class Reconcile:
             hint = (
                 "select the object for Change Data Capture in Setup, or look at the channel's filter and the user's permissions"
             )
-            log.error("stream_silent", object=obj, missed=self.silent[obj], hint=hint)
+            log.error("stream_silent", object=obj, records=self.silent[obj], cure=hint)
         elif missed:
             log.warning("changes_missed_by_stream", object=obj, records=missed)

@@ -57,7 +57,7 @@ async def reload(daemon: Daemon, read: Callable[[], Loaded], set_logs: Callable[
         loaded = read()
     except ConfigError as error:
         hint = error.hint or "the daemon goes on as it was; mend the file, and reload again"
-        log.error("reload_refused", error=error.message.replace("\n  ", "; "), hint=hint)
+        log.error("reload_refused", cause=error.message.replace("\n  ", "; "), cure=hint)
         return
     old, new = daemon.settings, loaded.settings
     taken = _remembered(daemon, merged(old, new))
@@ -68,9 +68,9 @@ async def reload(daemon: Daemon, read: Callable[[], Loaded], set_logs: Callable[
     _into_loops(daemon, taken)
     await daemon.release_people()
     for warning in loaded.warnings:
-        log.warning("config_warning", warning=warning)
+        log.warning("config_warning", cause=warning)
     if left:
-        log.warning("restart_needed", keys=left, hint="these stay as they were until the daemon is started again")
+        log.warning("restart_needed", keys=left, cure="these stay as they were until the daemon is started again")
     log.info("config_reloaded", changed=changed)
 
 

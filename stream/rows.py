@@ -81,7 +81,7 @@ class Rows:
                 changes += [replace(change, loaded=loaded) for change in asked]
                 if not asked:
                     unreadable.append(Unreadable(obj, None, whole_text(row), str(error), "UNREADABLE_ROW"))
-                log.error("row_unreadable", object=obj, id=asked[0].record_id if asked else None, cause=str(error))
+                log.error("record_unreadable", object=obj, id=asked[0].record_id if asked else None, cause=str(error))
         return Page(changes, unreadable, len(rows))
 
     async def take(

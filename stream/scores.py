@@ -1,8 +1,8 @@
 """The score loop: the seven MSI fields from Marketo back to Lead and Contact.
 
-    activity feed, every interval ───┐
-    sweep over everybody, spread out ┼─▶ Marketo ids ──read 300 a call──▶ compare with what was written last
-    writes that failed before ───────┘                                      └── differences ──200 a call──▶ Salesforce
+    activity feed, every interval ─────┐
+    sweep over everybody, now and then ┼─▶ Marketo ids ──read 300 a call──▶ compare with what was written last
+    writes that failed before ─────────┘                                      └── differences ──200 a call──▶ Salesforce
 
 The feed sees what happened to somebody; the sweep sees the nightly recalculation of stars and flames, which happens to nobody.
 The feed also tells who was merged or deleted in Marketo; it is read at once when delivery finds somebody missing.
@@ -37,10 +37,10 @@ from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.rest_answers import RowResult
 from stream.score_diff import ScoreField, current, difference, intended, is_illegible, marketo_names, score_fields
 from stream.score_rows import judge_row
+from stream.score_sweep import READ_MOST, WRITE_MOST, Sweep, Write
 
 log = structlog.get_logger(__name__)
 
-READ_MOST, WRITE_MOST = 300, 200
 FEED_TYPES = ("New Lead", "Change Score", "Merge Leads", "Delete Lead", "Interesting Moment")
 FEED_IDS = {"New Lead": 12, "Change Score": 22, "Merge Leads": 32, "Delete Lead": 37, "Interesting Moment": 46}
 OVERLAP_SECONDS = 300.0
@@ -51,15 +51,6 @@ TYPES_SECONDS = 86400.0
 LOOK_SECONDS = 5.0  # another process (dead retry) may have asked for a write again
 MISSING_MS = 3_600_000  # when a person that Marketo does not have is asked for again
 PEOPLE_OBJECTS: tuple[ObjectName, ...] = ("Contact", "Lead")
-
-
-@dataclass(slots=True)
-class Write:
-    """One person's differences, and the whole of what will have been written then."""
-
-    row: ScoreRow
-    values: dict[str, Any]
-    after: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -83,7 +74,6 @@ class Scores:
     suspicion: asyncio.Event
     error: str = ""
     written: int = 0
-    swept_until: float | None = None
     _fields: dict[ObjectName, list[ScoreField]] = field(default_factory=dict)
     _seen: dict[str, None] = field(default_factory=dict)
     _types: list[int] = field(default_factory=list)
@@ -93,6 +83,16 @@ class Scores:
     _warned: set[str] = field(default_factory=set)
     _next_sweep: float = 0.0
     _suspects_until: float = -math.inf
+    sweep: Sweep = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The sweep goes by the same interval, reads and writes."""
+        self.sweep = Sweep(self.store, self.clock, self.sweep_interval_seconds, self._found, self._write)
+
+    @property
+    def swept_until(self) -> float | None:
+        """When the last whole sweep began, in seconds since the epoch."""
+        return self.sweep.swept_until
 
     async def run(self) -> None:
         """Bring scores back until cancelled."""
@@ -120,6 +120,7 @@ class Scores:
         """These are the intervals from now on; who waits by longer ones is called back."""
         if (interval_seconds, sweep_interval_seconds) != (self.interval_seconds, self.sweep_interval_seconds):
             self.interval_seconds, self.sweep_interval_seconds = interval_seconds, sweep_interval_seconds
+            self.sweep.interval_seconds = sweep_interval_seconds
             self._next_feed = min(self._next_feed, self.clock.monotonic() + interval_seconds)
             self._next_sweep = self.clock.monotonic()
 
@@ -133,8 +134,7 @@ class Scores:
         wait_seconds = self.backoff.wait_seconds(self._failures)
         if isinstance(error, BudgetSpent):
             wait_seconds = min(error.resets_in_seconds, 900.0)
-        if self.error != error.message:
-            log.warning("scores_failed", error=error.message, hint=error.hint, retry_seconds=round(wait_seconds, 1))
+        log.warning("scores_failed", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
         self.error = error.message
         return wait_seconds
 
@@ -157,7 +157,7 @@ class Scores:
             wait_seconds = min(self.interval_seconds, SUSPECTS_SECONDS) if suspects else self.interval_seconds
             self._next_feed = self.clock.monotonic() + wait_seconds
         if self.clock.monotonic() >= self._next_sweep:
-            self._next_sweep = self.clock.monotonic() + await self._sweep()
+            self._next_sweep = self.clock.monotonic() + await self.sweep.step()
 
     async def _find_fields(self) -> bool:
         """Find the seven fields on both sides; False, said loudly, where there is nothing to bring back."""
@@ -167,7 +167,7 @@ class Scores:
             describe = await self.catalog.salesforce_describe(obj)
             found[obj] = score_fields(names, describe.fields, self.field_prefix)
             if len(found[obj]) < 7:
-                log.error("msi_fields_missing", object=obj, found=len(found[obj]), expected=7, prefix=self.field_prefix)
+                log.error("msi_fields_missing", object=obj, found=len(found[obj]), needed=7, prefix=self.field_prefix)
         self._fields = found if any(found.values()) else {}
         return bool(self._fields)
 
@@ -242,28 +242,14 @@ class Scores:
         self._types = [names.get(name, FEED_IDS[name]) for name in FEED_TYPES]
         self._types_at = self.clock.monotonic()
 
-    async def _sweep(self) -> float:
-        """One page of the sweep; returns the seconds until the next, so that everybody is read once in the interval."""
-        held = await self.store.note("sweep") or {"after": "", "began": self.clock.now()}
-        if held["began"] > self.clock.now():
-            return float(held["began"]) - self.clock.now()
-        ids = await self.store.ids_after(held["after"], READ_MOST)
-        await self._refresh(ids)
-        if len(ids) == READ_MOST:
-            await self.store.put_note("sweep", {**held, "after": ids[-1]})
-            calls = max(math.ceil(await self.store.count_people() / READ_MOST), 1)
-            return self.sweep_interval_seconds / calls
-        self.swept_until = held["began"]
-        await self.store.put_note("swept_until", held["began"])
-        due = float(held["began"]) + self.sweep_interval_seconds
-        left = max(due - self.clock.now(), min(self.sweep_interval_seconds, 1.0))
-        await self.store.put_note("sweep", {"after": "", "began": self.clock.now() + left})
-        return left
-
     # ── what
 
     async def _refresh(self, marketo_ids: Sequence[str]) -> None:
         """Read these people in Marketo and write what differs to Salesforce."""
+        await self._write(await self._found(marketo_ids))
+
+    async def _found(self, marketo_ids: Sequence[str]) -> list[Write]:
+        """Read these people in Marketo; what differs from what was written last."""
         people = await self.store.people(marketo_ids) if marketo_ids else []
         wanted = list(dict.fromkeys(person.marketo_id for person in people))
         names = sorted({score.marketo for fields in self._fields.values() for score in fields})
@@ -276,7 +262,7 @@ class Scores:
         missing = [marketo_id for marketo_id in wanted if marketo_id not in leads]
         if missing:
             log.warning("people_missing_in_marketo", people=len(missing), marketo_ids=missing[:20])
-        await self._write(await self._differences(people, leads))
+        return await self._differences(people, leads)
 
     async def _differences(self, people: Sequence[Person], leads: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         rows = await self.store.last_written([person.key for person in people])

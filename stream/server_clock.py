@@ -35,6 +35,10 @@ class ServerClock:
         """The service's time now."""
         return self.at(self._clock.monotonic())
 
+    def ahead_seconds(self) -> float | None:
+        """How far this machine's clock is ahead of the service's (below zero: behind); None before the first answer."""
+        return None if self._offset is None else self._clock.now() - self.now()
+
     def fine(self) -> float:
         """The time now, finer than whole seconds: by this machine's clock, unless that is seconds wrong."""
         ours, theirs = self._clock.now(), self.now()

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from store.history import WHOLE, names
-from store.model import PEOPLE, PERSON_GONE, Ack, Change, Dead, HandOver, Key, Outcome, Retry
+from store.model import PEOPLE, PERSON_GONE, Ack, Change, Dead, HandOver, Key, Outcome, RecordState, Retry
 from stream.batch import Item, Verdict
 from stream.marketo.answers import RecordResult
 from stream.marketo.outcomes import Outcome as Judgement
-from stream.plan import Upsert
+from stream.plan import Remove, Upsert
 from stream.retry import Backoff
 
 FOUND_OUT_SECONDS = 120.0  # activities can appear late; after that a person who is not there is looked for by other means
@@ -101,11 +101,12 @@ def _acknowledged(item: Item, result: RecordResult, together: int) -> Ack:
     entry, planned = item.claimed.entry, item.plan
     if not isinstance(planned, Upsert):
         return Ack(
-            entry.entry_id, entry.key, did="deleted", together=together, state="deleted", forget_marketo_id=True, removed=True
+            entry.entry_id, entry.key, did="deleted", together=together, state=_gone(item), forget_marketo_id=True, removed=True
         )
     sent = WHOLE if entry.pending.whole else names(item.body.keys() - {"id"})
     if entry.pending.kind == "delete":
-        return Ack(entry.entry_id, entry.key, state="deleted", did="updated", sent=sent, together=together, why="marked as gone")
+        why = "marked as gone"
+        return Ack(entry.entry_id, entry.key, state=_gone(item), did="updated", sent=sent, together=together, why=why)
     known = str(item.body["id"]) if "id" in item.body else None
     return Ack(
         entry.entry_id,
@@ -118,6 +119,12 @@ def _acknowledged(item: Item, result: RecordResult, together: int) -> Ack:
         sent=sent,
         together=together,
     )
+
+
+def _gone(item: Item) -> RecordState:
+    """What a record is that was taken away: gone from Salesforce, or outside of its filter."""
+    left = item.claimed.entry.pending.left
+    return item.plan.state if isinstance(item.plan, Remove) else "excluded" if left else "deleted"
 
 
 def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) -> Outcome:

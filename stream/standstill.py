@@ -17,7 +17,6 @@ from stream.retry import Backoff
 
 log = structlog.get_logger(__name__)
 
-REMIND_SECONDS = 300.0
 ATTEMPT_SECONDS = 60.0  # the longest that an attempt to commit takes to fail
 
 
@@ -29,28 +28,18 @@ class Standstill:
     clock: Clock
     backoff: Backoff
     _began: float | None = None
+    _since: str = ""
     _next: float = 0.0
-    _said: str = ""
-    _said_at: float = float("-inf")
-    _log_said_at: float = float("-inf")
 
     async def wait(self, error: StoreBlocked, failures: int) -> None:
-        """Say it once, again where the cause is another one, and now and then; then wait."""
+        """Say it, then wait."""
         now = self.clock.monotonic()
         if self._began is None:
-            self._began = now
-            self.store.say(f"nothing can be stored since {moment(self.clock.now())}: {error}")
+            self._began, self._since = now, moment(self.clock.now())
+        self.store.say(f"nothing can be stored since {self._since}: {error}")
         wait_seconds = self.backoff.wait_seconds(failures)
         self._next = now + wait_seconds
-        if error.message != self._said or now - self._said_at >= REMIND_SECONDS:
-            self._said, self._said_at = error.message, now
-            log.error(
-                "store_blocked",
-                error=error.message,
-                hint=error.hint,
-                blocked_seconds=round(now - self._began, 1),
-                retry_seconds=round(wait_seconds, 1),
-            )
+        log.error("store_blocked", cause=error.message, cure=error.hint, retry_seconds=round(wait_seconds, 1))
         await self.clock.sleep(wait_seconds)
 
     def goes_on(self) -> bool:
@@ -59,15 +48,12 @@ class Standstill:
 
     def over(self) -> None:
         """It can be written again, and nothing is missing."""
-        began, self._began, self._said = self._began, None, ""
+        began, self._began = self._began, None
         self.store.say("")
         if began is not None:
-            log.info("store_resumed", after_seconds=round(self.clock.monotonic() - began, 1))
+            log.info("store_resumed", lasted_seconds=round(self.clock.monotonic() - began, 1))
 
     def log_grew(self, log_bytes: int) -> None:
         """A reader that does not end keeps the write-ahead log from being emptied."""
-        now = self.clock.monotonic()
-        if now - self._log_said_at >= REMIND_SECONDS:
-            self._log_said_at = now
-            hint = "end the program that has the store open for reading so long (fuser tells)"
-            log.warning("store_log_grows", log_bytes=log_bytes, hint=hint)
+        hint = "end the program that has the store open for reading so long (fuser tells)"
+        log.warning("store_log_grows", log_bytes=log_bytes, cure=hint)

@@ -20,8 +20,8 @@ from stream import coverage_told
 from stream.budget import CENTRAL, day_in
 from stream.config.model import Settings
 from stream.dead import moment
-from stream.heartbeat import hours_to_loss
 from stream.holds import cure_of
+from stream.loss import hours_to_loss
 
 State = Literal["ok", "degraded", "failing", "stopped"]
 

@@ -63,6 +63,7 @@ SENTENCES: Mapping[What, Callable[[Line], str]] = {
     "asked": _asked,
     "read": lambda line: f"read from Salesforce ({line.cause})",
     "gone": lambda line: f"{line.source or 'read from Salesforce'}: it is deleted there",
+    "left": lambda line: f"{line.source or 'read from Salesforce'}: it has left its filter",
     "unseen": lambda _: "read from Salesforce: it is not there, or not to be seen by the integration user",
     "unclear": lambda line: f"read from Salesforce, and not understood{_because(line)}",
     "created": _sent,

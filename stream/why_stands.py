@@ -77,6 +77,8 @@ class Judgement:
         match record.state:
             case "synced":
                 return "It is in Marketo as Salesforce told it last; nothing is open.", ""
+            case "excluded" if record.object != "User":
+                return "It is outside of its filter, or what it cannot be without is: nothing of it is sent.", ""
             case "excluded":
                 return "It is no sales person: it goes to Marketo when it owns something that is synced.", ""
             case "deleted":

@@ -313,13 +313,17 @@ class Bayeux:
         position = self._org.log.after(replay_id)
         if position is None:
             return f"400::The replayId {{{replay_id}}} you provided was invalid.  {INVALID_REPLAY}"
-        session.subscriptions[channel] = Subscription(channel, position)
+        org = self._org
+        session.subscriptions[channel] = Subscription(
+            channel, position, lambda obj: org.publisher.carries(channel, obj) and org.access.hears_of(obj)
+        )
         return None
 
     def knows(self, channel: str) -> bool:
         """Whether a channel exists (names are case-sensitive); an object that is not selected has one that stays quiet."""
         names = [kind.name for kind in self._org.types.values() if kind.capturable]
-        return channel == ALL_CHANGES or channel in {f"/data/{name}ChangeEvent" for name in names}
+        own = {f"/data/{name}" for name in self._org.publisher.channels}
+        return channel == ALL_CHANGES or channel in {f"/data/{name}ChangeEvent" for name in names} | own
 
     # ---- time
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sandbox.salesforce.journal import EventLog
@@ -10,17 +11,13 @@ from sandbox.salesforce.journal import EventLog
 ALL_CHANGES = "/data/ChangeEvents"
 
 
-def entity_of(channel: str) -> str | None:
-    """The object a channel carries, or None for the channel of all selected objects."""
-    return None if channel == ALL_CHANGES else channel.removeprefix("/data/").removesuffix("ChangeEvent")
-
-
 @dataclass(slots=True)
 class Subscription:
-    """A channel and the position in the log that is to be delivered next."""
+    """A channel, the position in the log that is to be delivered next, and which objects come to this user on it."""
 
     channel: str
     position: int
+    brings: Callable[[str], bool]
 
 
 @dataclass(slots=True)
@@ -43,10 +40,9 @@ class Session:
         return any(self._skip_foreign(subscription, log) for subscription in self.subscriptions.values())
 
     def _skip_foreign(self, subscription: Subscription, log: EventLog) -> bool:
-        wanted = entity_of(subscription.channel)
         subscription.position = max(subscription.position, log.start)
         while (event := log.at(subscription.position)) is not None:
-            if wanted is None or event.entity == wanted:
+            if subscription.brings(event.entity):
                 return True
             subscription.position += 1
         return False

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sandbox.salesforce.access import Access
 from sandbox.salesforce.caller import Caller
 from sandbox.salesforce.errors import Refused, entity_deleted, missing_record, unknown_field
 from sandbox.salesforce.events import Change, Kind
@@ -51,6 +52,7 @@ class Database:
         self.bulk_query_jobs = Quota(now, limit=10_000)
         self.on_update: list[Trigger] = []
         self.hidden_objects: set[str] = set()
+        self.access = Access()
         self._tables: dict[str, dict[str, Row]] = {name: {} for name in self.types}
         self._binned_with: dict[str, str] = {}
         self._counters = dict.fromkeys(self.types, 0)

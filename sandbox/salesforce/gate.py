@@ -17,6 +17,7 @@ from sandbox.salesforce.org import Org
 BYTES_MAX = 16_384
 VERSIONS = tuple(f"{number}.0" for number in range(45, 67))
 EXPIRED = Refused("INVALID_SESSION_ID", "Session expired or invalid", status=401)
+DISABLED = Refused("API_DISABLED_FOR_ORG", "API is not enabled for this Organization or Partner", status=403)
 EXHAUSTED = Refused("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
 
 
@@ -56,6 +57,8 @@ class Gate:
     def _admit(self, request: web.Request) -> None:
         if self._sign_in.token_of(request) is None:
             raise EXPIRED
+        if "ApiEnabled" not in self._org.access.permissions:
+            raise DISABLED
         if self._org.api_calls.exhausted:
             raise EXHAUSTED
         self._org.api_calls.use()

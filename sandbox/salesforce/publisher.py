@@ -18,6 +18,7 @@ from sandbox.salesforce.schema import ObjectType
 
 Mode = Literal["as usual", "lost", "gap"]
 OVERFLOW_FROM = 100_000
+STANDARD = "ChangeEvents"
 FIRST_COMMIT_NUMBER = 10_958_000_000_000_000  # beyond 2^53, as in real orgs
 
 
@@ -36,6 +37,7 @@ class Publisher:
         entities_allowed: int,
     ) -> None:
         self.selected: tuple[str, ...] = ()
+        self.channels: dict[str, dict[str, str]] = {}
         self.entities_allowed = entities_allowed
         self.hidden: set[tuple[str, str]] = set()
         self.silenced: set[str] = set()
@@ -56,9 +58,31 @@ class Publisher:
         unknown = [name for name in chosen if name not in self._types or not self._types[name].capturable]
         if unknown:
             raise ValueError(f"Change Data Capture knows no {', '.join(unknown)}")
-        if len(chosen) > self.entities_allowed:
-            raise ValueError(f"{len(chosen)} objects selected, and this edition allows {self.entities_allowed}")
+        self._check_count({*chosen, *(obj for members in self.channels.values() for obj in members)})
         self.selected = chosen
+
+    def add_channel(self, name: str, members: Mapping[str, str]) -> None:
+        """Deploy a channel of the org's own (`Name__chn`): its objects, each with its filter ("" for none)."""
+        if not name.endswith("__chn"):
+            raise ValueError(f"{name}: a custom channel is called Name__chn")
+        self._check_count({*self.captured, *members})
+        self.channels[name] = dict(members)
+
+    @property
+    def captured(self) -> frozenset[str]:
+        """The objects selected on any channel."""
+        return frozenset(self.selected).union(*self.channels.values())
+
+    def carries(self, channel: str, obj: str) -> bool:
+        """Whether events of the object come on the channel (`/data/…`)."""
+        name = channel.removeprefix("/data/")
+        if name == STANDARD:
+            return obj in self.selected
+        return obj in self.channels[name] if name in self.channels else name == f"{obj}ChangeEvent"
+
+    def _check_count(self, objects: set[str]) -> None:
+        if len(objects) > self.entities_allowed:
+            raise ValueError(f"{len(objects)} objects selected, and this edition allows {self.entities_allowed}")
 
     @contextmanager
     def mode(self, mode: Mode) -> Iterator[None]:
@@ -113,7 +137,7 @@ class Publisher:
         self._put(obj, {"ChangeEventHeader": header | more | {"sequenceNumber": sequence}})
 
     def _put(self, obj: str, payload: dict[str, Any]) -> int | None:
-        if obj not in self.selected or obj in self.silenced:
+        if obj not in self.captured or obj in self.silenced:
             return None
         replay_id = self._log.next_replay_id()
         data = {"schema": self.schema_id(obj), "payload": payload, "event": self._event(replay_id)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.salesforce.access import SetupTables
 from sandbox.salesforce.describe import describe_global, describe_object
 from sandbox.salesforce.errors import Refused
 from sandbox.salesforce.gate import VERSIONS, read_options
@@ -39,6 +40,7 @@ class Rest:
         self._org = org
         self._cursors: OrderedDict[str, _Cursor] = OrderedDict()
         self._cursor_count = 0
+        self._setup = SetupTables(org.access, org.publisher, org.api_user_id)
 
     def routes(self) -> list[web.RouteDef]:
         """The HTTP endpoints."""
@@ -48,6 +50,7 @@ class Rest:
             web.get(f"{ROOT}/limits{{slash:/?}}", self._limits),
             web.get(f"{ROOT}/sobjects{{slash:/?}}", self._describe_global),
             web.get(f"{ROOT}/sobjects/{{object}}/describe{{slash:/?}}", self._describe),
+            web.get(f"{ROOT}/tooling/query{{slash:/?}}", self._tooling),
             web.get(f"{ROOT}/query{{slash:/?}}", self._query),
             web.get(f"{ROOT}/queryAll{{slash:/?}}", self._query),
             web.get(f"{ROOT}/query/{{locator}}", self._more),
@@ -59,8 +62,9 @@ class Rest:
 
     async def _resources(self, request: web.Request) -> web.Response:
         base = f"/services/data/v{request.match_info['version']}"
-        names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs")
-        return json_response({name: f"{base}/{name}" for name in names})
+        names = ("sobjects", "query", "queryAll", "limits", "composite", "jobs", "tooling")
+        identity = f"{request.url.origin()}/id/{self._org.org_id}/{self._org.api_user_id}"
+        return json_response({**{name: f"{base}/{name}" for name in names}, "identity": identity})
 
     async def _limits(self, _request: web.Request) -> web.Response:
         calls, events, jobs = self._org.api_calls, self._org.delivered_events, self._org.bulk_query_jobs
@@ -87,13 +91,22 @@ class Rest:
             raise Refused("MALFORMED_QUERY", "A query string has to be specified")
         version = request.match_info["version"]
         verb = "queryAll" if "/queryAll" in request.path else "query"
-        result = run(self._org, parse(text), with_deleted=verb == "queryAll", version=version)
+        query = parse(text)
+        if self._setup.has(query.obj):
+            return _whole(self._setup.run(query, version))
+        result = run(self._org, query, with_deleted=verb == "queryAll", version=version)
         size = self._page_size(request)
         answer: dict[str, Any] = {"totalSize": result.total, "done": True, "records": result.records[:size]}
         if len(result.records) > size:
             locator = self._keep(_Cursor(result.records, size))
             answer |= {"done": False, "nextRecordsUrl": f"/services/data/v{version}/{verb}/{locator}-{size}"}
         return json_response(answer)
+
+    async def _tooling(self, request: web.Request) -> web.Response:
+        text = request.query.get("q")
+        if text is None:
+            raise Refused("MALFORMED_QUERY", "A query string has to be specified")
+        return _whole(self._setup.run_tooling(parse(text), request.match_info["version"]))
 
     def _page_size(self, request: web.Request) -> int:
         asked = read_options(request.headers.get("Sforce-Query-Options", "")).get("batchsize", "")
@@ -119,3 +132,7 @@ class Rest:
             url = request.path.rpartition("/")[0]
             answer |= {"done": False, "nextRecordsUrl": f"{url}/{locator}-{last}"}
         return json_response(answer)
+
+
+def _whole(rows: list[dict[str, Any]]) -> web.Response:
+    return json_response({"size": len(rows), "totalSize": len(rows), "done": True, "records": rows})

@@ -15,7 +15,6 @@ import click
 from store import repair
 from store.beside import Beside
 from store.store import Store
-from stream import logs
 from stream.asking import Asking, asking
 from stream.audit import Audit, Chosen
 from stream.cli.options import DEGRADED, config_option, console, json_option, table, tell
@@ -26,6 +25,7 @@ from stream.config import load
 from stream.config.model import Settings
 from stream.difference import Difference, Tally, repair_of
 from stream.errors import StreamError
+from stream.logs.output import configure
 
 SAMPLE = 300
 REPAIR_MOST = 500
@@ -74,7 +74,7 @@ def audit(ctx: click.Context, sample: int | None, config: Path | None, *, everyt
     if everything and sample is not None:
         raise click.UsageError("--all compares every record: leave out --sample, or leave out --all")
     settings = load(config, os.environ).settings
-    logs.configure("error", "console", to=sys.stderr)
+    configure("error", "console", to=sys.stderr)
     asked = None if everything else sample or SAMPLE
     ctx.exit(asyncio.run(_audit(settings, asked, mend=mend, as_json=as_json)))
 

@@ -15,7 +15,6 @@ import click
 
 from store.beside import Beside
 from store.model import OBJECTS
-from stream import logs
 from stream.asking import Asking, asking
 from stream.cli.options import DEGRADED, config_option, console, json_option, table, tell
 from stream.cli.steps import steps
@@ -25,6 +24,7 @@ from stream.config import load
 from stream.config.model import Settings
 from stream.errors import StreamError
 from stream.foreseen import Foreseen, Nothing
+from stream.logs.output import configure
 from stream.preview import ACTIONS, Action, Planned, Preview
 from stream.preview_sources import FirstLoad, Outbox, cost
 
@@ -83,7 +83,7 @@ class _Planning(Protocol):
 def plan(ctx: click.Context, limit: int, config: Path | None, *, first_load: bool, as_json: bool) -> None:
     """Show what would be sent now, to the last field; send nothing, and change nothing."""
     settings = load(config, os.environ).settings
-    logs.configure("error", "console", to=sys.stderr)
+    configure("error", "console", to=sys.stderr)
     ctx.exit(asyncio.run(_plan(settings, limit, first_load=first_load, as_json=as_json)))
 
 

@@ -6,16 +6,16 @@ import asyncio
 import faulthandler
 import os
 import signal
-import traceback
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 import structlog
 
 from store.errors import StoreBusy, StoreError
-from stream import logs
 from stream.cli.load_bar import in_terminal, load_bar
 from stream.cli.options import BUSY, DEGRADED, config_option
 from stream.clock import SystemClock
@@ -23,6 +23,8 @@ from stream.config import load
 from stream.config.model import Log
 from stream.daemon import Daemon, run_daemon
 from stream.errors import StreamError
+from stream.logs.output import configure, take_libraries, trace_of
+from stream.logs.repeats import Repeats
 from stream.notify import Notify
 from stream.reload import on_hangup
 
@@ -51,38 +53,47 @@ def run(ctx: click.Context, config: Path | None) -> None:
     A host that cannot be reached ends nothing: it is said, what can be is buffered, and it is tried again.
     """
     loaded = load(config, os.environ)
-    _set_logs(loaded.settings.log)
+    repeats = Repeats(SystemClock().monotonic)
+    set_logs = partial(_set_logs, repeats)
+    set_logs(loaded.settings.log)
     faulthandler.enable(2)  # the watchdog's SIGABRT then shows where the process stood
     for warning in loaded.warnings:
-        log.warning("config_warning", warning=warning)
+        log.warning("config_warning", cause=warning)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # until the daemon takes both itself
     if not in_terminal():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     try:
         notify = Notify.of(os.environ, os.getpid())
-        asyncio.run(run_daemon(loaded.settings, beside=lambda daemon: _beside(daemon, loaded.path), notify=notify))
+        beside = partial(_beside, config=loaded.path, set_logs=set_logs)
+        asyncio.run(run_daemon(loaded.settings, beside=beside, notify=notify, repeats=repeats))
     except KeyboardInterrupt:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:
+        repeats.tell(everything=True)
         causes = {str(cause): cause for cause in _leaves(group)}  # a store that is gone is the end of every loop, and one message
         codes = [_tell(cause) for cause in causes.values()]
         ctx.exit(max(codes))
 
 
-def _set_logs(settings: Log) -> None:
-    logs.configure(settings.level, settings.format, journal=os.environ.get("JOURNAL_STREAM", ""))
+def _set_logs(repeats: Repeats, settings: Log) -> None:
+    """As the configuration says; where it says nothing, a person at a terminal gets lines for people."""
+    watched = sys.stdout.isatty()
+    form = "console" if watched and "format" not in settings.model_fields_set else settings.format
+    colours = watched and not os.environ.get("NO_COLOR")
+    configure(settings.level, form, repeats, journal=os.environ.get("JOURNAL_STREAM", ""), colours=colours)
+    take_libraries(shows_words=settings.level == "debug")
 
 
 @asynccontextmanager
-async def _beside(daemon: Daemon, config: Path) -> AsyncIterator[None]:
+async def _beside(daemon: Daemon, config: Path, set_logs: Callable[[Log], None]) -> AsyncIterator[None]:
     """In a terminal a bar, and its end is the daemon's; elsewhere SIGHUP reloads."""
     if in_terminal():
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.stop)
         async with load_bar(daemon, SystemClock()):
             yield
     else:
-        async with on_hangup(daemon, lambda: load(config, os.environ), _set_logs):
+        async with on_hangup(daemon, lambda: load(config, os.environ), set_logs):
             yield
 
 
@@ -97,8 +108,8 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 def _tell(error: BaseException) -> int:
     """One line for what a loop died of; an unexpected error brings its trace."""
     if isinstance(error, StoreError | StreamError):
-        log.error("daemon_failed", error=error.message, hint=error.hint)
+        log.error("daemon_failed", cause=error.message, cure=error.hint)
     else:
-        trace = "".join(traceback.format_exception(error))
-        log.error("daemon_failed", error=f"unexpected {type(error).__name__}", hint="a bug: please report it", trace=trace)
+        cause = f"unexpected {type(error).__name__}"
+        log.error("daemon_failed", cause=cause, cure="a bug: please report it with the trace", trace=trace_of(error))
     return BUSY if isinstance(error, StoreBusy) else DEGRADED

@@ -8,6 +8,6 @@ judge      all of it together: `load`
 text, template, reference    the file that `init` writes, and docs/configuration.md
 """
 
-from stream.config.judge import NOT_YET, RELOADED, STREAMED_OBJECTS_MAX, Loaded, load
+from stream.config.judge import RELOADED, STREAMED_OBJECTS_MAX, Loaded, load
 
-__all__ = ["NOT_YET", "RELOADED", "STREAMED_OBJECTS_MAX", "Loaded", "load"]
+__all__ = ["RELOADED", "STREAMED_OBJECTS_MAX", "Loaded", "load"]

@@ -18,13 +18,6 @@ from stream.errors import ConfigError
 
 STREAMED_OBJECTS_MAX = 5  # Salesforce, Change Data Capture allocations: more need the add-on
 
-# Accepted from the start, and of no effect in this version. A key that begins to work leaves this list.
-NOT_YET: frozenset[KeyPath] = frozenset(
-    {
-        *(("filters", name) for name in OBJECTS if name != "User"),
-    }
-)
-
 # What a running daemon takes over on SIGHUP. Everything else decides who it talks to or what records mean, and needs a restart.
 RELOADED: frozenset[KeyPath] = frozenset(
     {
@@ -64,7 +57,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, secrets: bool = True)
     if settings is None or problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{where}: {count} in the configuration", *problems]))
-    return Loaded(settings, _warnings(settings, gathered), where)
+    return Loaded(settings, _warnings(settings), where)
 
 
 def _path_of(detail: ErrorDetails) -> KeyPath:
@@ -128,8 +121,8 @@ def _expected(path: KeyPath, detail: ErrorDetails) -> str:
     return keys()[path].asks_for if path in keys() else "text in quotes"
 
 
-def _warnings(settings: Settings, gathered: Gathered) -> list[str]:
-    warnings = [f"{'.'.join(path)} does nothing yet in this version" for path in gathered.origins if path in NOT_YET]
+def _warnings(settings: Settings) -> list[str]:
+    warnings: list[str] = []
     objects, channel = settings.salesforce.objects, settings.salesforce.channel
     streamed = objects.set_to("stream")
     if len(streamed) > STREAMED_OBJECTS_MAX:

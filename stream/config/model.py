@@ -15,6 +15,7 @@ from stream.config.values import (
     Count,
     FieldMap,
     FieldPrefix,
+    FilterText,
     LoginUrl,
     MarketoFieldOrNone,
     Role,
@@ -223,12 +224,15 @@ class Reconcile(Section):
 class Filters(Section):
     """Which records are synced: comparisons in SOQL's words joined by AND. Owners of synced records are always sent."""
 
-    User: str = Field("UserType = 'Standard'", description="Which users become sales persons.")
-    Account: str = Field("", description="Which accounts; all when empty.")
-    Contact: str = Field("", description="Which contacts; all when empty.")
-    Lead: str = Field("", description="Which leads; all when empty.")
-    Opportunity: str = Field("", description="Which opportunities; all when empty.")
-    OpportunityContactRole: str = Field("", description="Which contact roles; all when empty.")
+    User: FilterText = Field("UserType = 'Standard'", description="Which users become sales persons.")
+    Account: FilterText = Field("", description="Which accounts; all when empty.")
+    Contact: FilterText = Field("", description="Which contacts; all when empty.")
+    Lead: FilterText = Field("", description="Which leads; all when empty.")
+    Opportunity: FilterText = Field("", description="Which opportunities; all when empty.")
+    OpportunityContactRole: FilterText = Field(
+        "",
+        description="Which contact roles; all when empty, but those whose opportunity or contact is outside of its own filter.",
+    )
 
     def of(self, name: ObjectName) -> str:
         """The filter of this object, empty where everything is synced."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from stream.config import NOT_YET, RELOADED
+from stream.config import RELOADED
 from stream.config.keys import Key, file_path, sections
 from stream.config.text import by_section, default_of, required
 
@@ -18,8 +18,7 @@ same as a commented file to start from.
 path that was named and is not there is an error; nothing else is then looked for.
 
 **What is refused.** Keys that do not exist, values of the wrong type, secrets that the flow needs and that are not there. All
-problems are told at once, a line each, with exit code 2; the value of a secret is never shown. Keys marked "No effect yet" are
-accepted, with a warning.
+problems are told at once, a line each, with exit code 2; the value of a secret is never shown.
 
 **Environment.** Each key has a variable, `MSI_STREAM_SECTION__KEY`, which goes before the file; only the tables of `[fields]`
 have none. A variable `MSI_STREAM_…` that sets no key is an error. `true`, `false`, `1` and `0` are booleans.
@@ -48,6 +47,29 @@ of the log (`reload_refused`), and the daemon goes on as it was.
 | `password` | `client_id`, `client_secret`, `username`, `password` (with the security token behind it) |
 """
 
+FILTERS = """\
+A filter is made of comparisons joined by AND, as in a SOQL WHERE clause:
+
+| comparison | of |
+|---|---|
+| `=` `!=` `<>` | a quoted text, a number, `true`, `false`, `null`, a date (`2026-01-31`) or a datetime (`2026-01-31T12:00:00Z`) |
+| `<` `<=` `>` `>=` | a quoted text, a number, a date or a datetime; an empty field is neither less nor more |
+| `LIKE` | a quoted text in which `%` stands for any text and `_` for one character |
+| `IN` `NOT IN` | a list of values in parentheses |
+
+Fields are named as Salesforce spells their API names; texts are compared without regard to case. `OR`, parentheses and fields of
+related records (`Account.Name`) are refused: a formula field can stand for them, whose changes are noticed by the next sweep
+after the record itself has changed, because Salesforce's events do not carry formulas.
+
+- A record that is outside is not sent, and what changes in it costs no call to Marketo.
+- One that enters is read, and goes whole, with the parents that are inside of theirs; its children get the relation.
+- One that leaves follows `[deliver.deletes]`: it is deleted in Marketo, or stays there, with `deleted_field` set.
+- Whoever names a parent that is outside goes without that relation; contact roles do not go without.
+- Another filter than at the last start judges all records of the object again (`filter_changed`); `msi-stream plan --first-load`
+  shows before what a new filter would send.
+- A filter whose field the integration user does not see stops the object's reading rather than emptying Marketo.
+"""
+
 FIELDS = """\
 | table | holds |
 |---|---|
@@ -64,6 +86,7 @@ def reference() -> str:
         name = ".".join(path)
         meaning = sections()[path].__doc__ or ""
         table = FIELDS if path == ("fields",) else _table(keys)
+        table += f"\n{FILTERS}" if path == ("filters",) else ""
         parts.append(f"## `[{name}]`\n\n{meaning}\n\n{table}")
     return "\n".join(parts)
 
@@ -73,8 +96,6 @@ def _table(keys: list[Key]) -> str:
     for key in keys:
         default = f"`{default_of(key)}`" if default_of(key) and key.path not in required("jwt") else "none"
         meaning = key.field.description or ""
-        if key.path in NOT_YET:
-            meaning += " No effect yet."
         if key.path in RELOADED:
             meaning += " ↻"
         name = f"`{key.path[-1]}`" + (f" or `{file_path(key.path)[-1]}` (secret)" if key.is_secret else "")

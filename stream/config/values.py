@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, Field
 
+from stream import filters
+from stream.errors import ConfigError
+
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -139,6 +142,14 @@ def _field_map(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
+def _filter(text: str) -> str:
+    try:
+        filters.parse(text, "")
+    except ConfigError as error:
+        raise ValueError(f"{error.message.partition('expected ')[2]}; {error.hint}") from None
+    return text
+
+
 def check_rsa_key(pem: str) -> None:
     """Raise ValueError, free of the key itself, where this is no unencrypted RSA private key in PEM."""
     if "PRIVATE KEY-----" not in pem:
@@ -161,4 +172,5 @@ ClientName = Annotated[str, AfterValidator(_client_name)]
 Role = Annotated[str, AfterValidator(_role)]
 MarketoFieldOrNone = Annotated[str, AfterValidator(_marketo_field_or_none)]
 FieldPrefix = Annotated[str, AfterValidator(_field_prefix)]
+FilterText = Annotated[str, AfterValidator(_filter)]
 FieldMap = Annotated[dict[str, str], AfterValidator(_field_map)]

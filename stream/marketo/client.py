@@ -177,6 +177,11 @@ class MarketoClient:
         found = [activity for row in answer.result if (activity := activity_of(row))]
         return Page(found, answer.next_token or token, answer.more is True)
 
+    async def partitions(self) -> frozenset[str]:
+        """The names of the partitions that people may lie in."""
+        rows = (await self._read("/rest/v1/leads/partitions.json")).result
+        return frozenset(str(row["name"]) for row in rows if row.get("name"))
+
     async def usage_today(self) -> int:
         """The calls that all integrations of this instance made today."""
         return usage_of((await self._read("/rest/v1/stats/usage.json")).result)

@@ -176,7 +176,7 @@ async def test_hosts_that_cannot_be_reached_end_nothing_and_are_named(tmp_path: 
             for event in ("stream_lost", "deliver_not_ready"):
                 await running.until_logged(event)
                 line = next(line for line in running.lines if line["event"] == event)
-                assert "127.0.0.1:9 (Connection refused)" in str(line["error"])
+                assert "127.0.0.1:9 (Connection refused)" in str(line["cause"])
             said = await ask(here, "status", "--json")
             while "nothing comes" not in said.out or "nothing goes" not in said.out:
                 said = await ask(here, "status", "--json")

@@ -35,11 +35,11 @@ def ended_by(monkeypatch: pytest.MonkeyPatch, folder: Path, error: BaseException
     return said, [orjson.loads(line) for line in said.out.splitlines()]
 
 
-def test_a_good_end_is_0_and_settings_without_effect_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said, lines = ended_by(monkeypatch, tmp_path, None, filters__Lead="Sync_to_Marketo__c = true")
+def test_a_good_end_is_0_and_what_is_odd_about_the_settings_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said, lines = ended_by(monkeypatch, tmp_path, None, salesforce__objects__OpportunityContactRole="stream")
     assert (said.code, said.err) == (0, "")
     assert [line["event"] for line in lines] == ["config_warning"]
-    assert "filters.Lead does nothing yet" in lines[0]["warning"]
+    assert "6 objects are set to stream" in lines[0]["cause"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_a_loop_died_of_is_a_line_with_its_hint(
     said, (line,) = ended_by(monkeypatch, tmp_path, nested)
     assert (said.code, said.err) == (code, "")
     assert (line["event"], line["level"]) == ("daemon_failed", "error")
-    assert (line["error"], line["hint"]) == (error.message, error.hint)
+    assert (line["cause"], line["cure"]) == (error.message, error.hint)
     assert "trace" not in line
 
 
@@ -66,9 +66,9 @@ def test_every_cause_has_its_line_and_an_unexpected_one_its_trace(monkeypatch: p
     group = ExceptionGroup("loops", [KeyError("odd"), StoreBlocked("the disk is full", hint="free some space")])
     said, lines = ended_by(monkeypatch, tmp_path, group)
     assert said.code == 1
-    assert [line["error"] for line in lines] == ["unexpected KeyError", "the disk is full"]
-    assert "KeyError: 'odd'" in lines[0]["trace"]
-    assert "report" in lines[0]["hint"]
+    assert [line["cause"] for line in lines] == ["unexpected KeyError", "the disk is full"]
+    assert lines[0]["trace"] == "KeyError"
+    assert "report" in lines[0]["cure"]
 
 
 @pytest.mark.parametrize(("error", "code"), [(StoreBlocked("the disk is full"), 1), (StoreUnusable("no directory"), 2)])

@@ -129,7 +129,7 @@ async def test_what_passes_is_said_and_waited_out(tmp_path: Path, kind: str) -> 
                 code = await running.end(signal.SIGTERM)
                 assert (code, running.errors) == (0, "")
                 [told] = [line for line in running.lines if line["event"] == "store_blocked"]
-                assert (told["level"], says in str(told["error"]), bool(told["hint"])) == ("error", True, True)
+                assert (told["level"], says in str(told["cause"]), bool(told["cure"])) == ("error", True, True)
                 assert [line["event"] for line in running.lines].count("store_resumed") == 1
 
 
@@ -148,7 +148,7 @@ async def test_sigterm_while_nothing_can_be_stored_is_a_good_end(tmp_path: Path,
                     await running.until_logged("store_blocked", 40)
                     assert await asyncio.wait_for(running.end(signal.SIGTERM), 40) == 0, running.errors
                     last = running.lines[-1]
-                    assert (last["event"], last["level"], bool(last["hint"])) == ("daemon_stopped", "warning", True)
+                    assert (last["event"], last["level"], bool(last["cure"])) == ("daemon_stopped", "warning", True)
                     assert not running.errors
             async with started(config) as running:
                 await here.until_equal(seconds=60)
@@ -220,8 +220,8 @@ async def test_what_cannot_heal_ends_it_with_one_line(tmp_path: Path, how: str) 
             assert await asyncio.wait_for(running.wait(), 40) == 1
             failures = [line for line in running.lines if line["event"] == "daemon_failed"]
             assert len(failures) == 1, failures
-            assert ("damaged" if how == "damaged" else "moved, deleted or replaced") in str(failures[0]["error"])
-            assert ("restore the newest backup" if how == "damaged" else "next start") in str(failures[0]["hint"])
+            assert ("damaged" if how == "damaged" else "moved, deleted or replaced") in str(failures[0]["cause"])
+            assert ("restore the newest backup" if how == "damaged" else "next start") in str(failures[0]["cure"])
             assert "trace" not in failures[0]
             assert not running.errors
 

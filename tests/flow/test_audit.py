@@ -265,3 +265,27 @@ async def test_a_sample_is_as_large_as_asked_for_and_drawn_from_all_objects(tmp_
             everything = await audit.choose(1000)
             assert everything.total == everything.known == 82
         assert len(seen) > 60, "each as likely as any other: 300 draws of 82"
+
+
+async def test_what_is_outside_of_its_filter_is_not_missing_and_what_left_unheard_is_found(tmp_path: Path) -> None:
+    filters: dict[str, Any] = {"filters__Lead": "Sync_to_Marketo__c = true", "deliver__deletes__Lead": "delete"}
+    rules = Rules(
+        filters={**Rules().filters, "Lead": lambda row: bool(row.get("Sync_to_Marketo__c"))},
+        deletes={**Rules().deletes, "Lead": "delete"},
+    )
+    async with world(tmp_path, **QUIET, **filters) as here:
+        made = deal(here)
+        inside = here.org.create("Lead", lead_of("In", Sync_to_Marketo__c=True))
+        await here.start()
+        await here.until_quiet(rules)
+        audit, found = await audited(here)
+        assert found == {}
+        assert audit.tallies["Lead"].missing == 0
+        with here.org.losing_events():
+            here.org.update("Lead", inside, {"Sync_to_Marketo__c": False})
+        _, found = await audited(here)
+        assert {key: difference.kind for key, difference in found.items()} == {("Lead", inside): "unexpected"}
+        await healed(here, found, rules)
+        assert not here.instance.leads_of(inside)
+        here.org.update("Lead", made.lead, {"Sync_to_Marketo__c": True})
+        await here.until_quiet(rules)

@@ -138,7 +138,7 @@ async def test_a_silent_server_is_left_and_asked_anew(tmp_path: Path) -> None:
         here.salesforce.bayeux.mute_sessions()
         here.org.update("Account", account, {"Phone": "5"})
         await here.until(lambda: here.instance.companies[account]["mainPhone"] == "5")
-        assert any("silent" in line["error"] for line in here.events("stream_lost"))
+        assert any("silent" in line["cause"] for line in here.events("stream_lost"))
 
 
 @pytest.mark.parametrize("same_replay_id", [False, True])
@@ -347,7 +347,7 @@ async def test_the_sign_in_is_refused_and_mended(tmp_path: Path) -> None:
         here.salesforce.faults.add(Fault("respond", path="/services/oauth2/token", times=None, status=400, body=refusal))
         await here.start()
         await here.until(lambda: here.events("stream_lost"))
-        assert re.search("invalid_grant", here.events("stream_lost")[0]["error"])
+        assert re.search("invalid_grant", here.events("stream_lost")[0]["cause"])
         here.salesforce.faults.clear()
         await here.until_quiet()
 

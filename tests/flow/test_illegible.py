@@ -212,7 +212,7 @@ async def test_a_row_that_cannot_be_understood_is_read_by_its_id(tmp_path: Path)
         await here.until(lambda: fault.hits)
         await here.until_quiet()
         assert here.lead_of(lead)["title"] == "CEO"
-        assert here.events("row_unreadable")[0]["id"] == lead
+        assert here.events("record_unreadable")[0]["id"] == lead
         assert not await here.dead()
 
 

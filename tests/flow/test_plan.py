@@ -291,3 +291,19 @@ async def test_a_deleted_records_person_that_another_one_carries_is_not_planned_
         found = await planned(here)
         assert found["Lead", made.lead].action == "nothing"
         assert other in found["Lead", made.lead].cause
+
+
+async def test_what_is_outside_of_its_filter_is_planned_as_nothing_and_so_it_is(tmp_path: Path) -> None:
+    filters: dict[str, Any] = {"filters__Lead": "Sync_to_Marketo__c = true", "filters__Account": "Industry != 'Secret'"}
+    async with world(tmp_path, **QUIET, **filters, reconcile__backfill_on_first_start=True) as here:
+        made = deal(here)
+        here.org.update("Account", made.account, {"Industry": "Secret"})
+        inside = here.org.create("Lead", lead_of("In", Sync_to_Marketo__c=True))
+        found = await planned(here, first_load=True)
+        assert found["Lead", made.lead].action == found["Account", made.account].action == "nothing"
+        assert found["Lead", inside].action == "create"
+        assert "externalCompanyId" not in {each.field for each in found["Contact", made.contact].fields}
+        await here.start()
+        await here.until(lambda: bool(here.instance.leads_of(inside) and here.instance.leads_of(made.contact)))
+        assert not here.instance.leads_of(made.lead)
+        assert made.account not in here.instance.companies

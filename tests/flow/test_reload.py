@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from stream.config import RELOADED, load
 from stream.config.keys import KeyPath, keys
@@ -19,6 +18,7 @@ from stream.reload import differing, merged, reload
 from tests.crash.crashing import Running
 from tests.flow.scenes import lead_of
 from tests.flow.world import World, world
+from tests.logged import captured
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ async def change(here: World, **values: Any) -> list[dict[str, Any]]:
     """Change the configuration file, reload it, and return what was logged."""
     here.overrides.update({name.replace("__", "."): value for name, value in values.items()})
     path = here.write_config()
-    with capture_logs() as said:
+    with captured() as said:
         await reload(here.running, lambda: load(path, {}), lambda _: None)
     return [dict(line) for line in said]
 
@@ -187,8 +187,8 @@ async def test_sighup_reloads_refuses_a_broken_file_whole_and_changes_the_log(tm
         os.kill(running.pid, signal.SIGHUP)
         await running.until_logged("reload_refused")
         [refused] = [line for line in running.lines if line["event"] == "reload_refused"]
-        assert "nonsense" in str(refused["error"])
-        assert "\n" not in str(refused["error"])
+        assert "nonsense" in str(refused["cause"])
+        assert "\n" not in str(refused["cause"])
         here.overrides.update({"deliver.batch_size": 100, "log.level": "debug"})
         here.write_config()
         os.kill(running.pid, signal.SIGHUP)

@@ -322,10 +322,12 @@ async def test_the_budget_of_writes_is_used_up_and_no_more(tmp_path: Path) -> No
         await here.until_quiet()
         here.instance.scores.recalculate()
         await here.until(lambda: here.events("scores_failed"))
-        assert re.search("score writes", here.events("scores_failed")[0]["error"])
+        assert re.search("score writes", here.events("scores_failed")[0]["cause"])
         assert here.running.scores.written == 7
-        await here.restart()
-        await here.until(lambda: len(here.events("scores_failed")) > 1)
+        await here.stop()
+        said = len(here.events("scores_failed"))
+        await here.start()
+        await here.until(lambda: len(here.events("scores_failed")) > said)
         assert here.running.scores.written == 0
 
 

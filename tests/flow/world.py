@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from structlog.testing import capture_logs
 
 from sandbox.marketo.instance import Instance
 from sandbox.marketo.server import SimulatedMarketo
@@ -26,6 +25,7 @@ from stream.config import load
 from stream.config.template import template
 from stream.daemon import PATIENCE, Daemon, Patience
 from stream.source import NEW_EVENTS
+from tests.logged import captured
 
 SPEED = 10.0
 FAST: Mapping[str, Any] = {
@@ -292,7 +292,7 @@ async def world(folder: Path, *, speed: float = SPEED, starts_at: float | None =
         await marketo.start()
         here = World(salesforce, marketo, folder, dotted, clock)
         try:
-            with capture_logs() as here.logs:
+            with captured() as here.logs:
                 yield here
         except BaseException:
             told = [line for line in here.logs if line["log_level"] != "debug"]

@@ -19,7 +19,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from store import view
 from store.model import OBJECTS, PEOPLE, Ack, Claimed, Entry, Key, ObjectName
@@ -41,6 +40,7 @@ from stream.salesforce.streaming import message_of
 from stream.score_diff import salesforce_names
 from stream.server_clock import ServerClock
 from stream.source import Message, is_replay_id
+from tests.logged import captured
 from tests.property.depth import examples
 from tests.property.mangled import GOOD_LEAD, NOON_S, good_event, mangled, real_events
 from tests.property.test_decisions import MAPPINGS, RULES
@@ -112,7 +112,7 @@ class Fuzzed:
         try:
             for statement in first:
                 await store.writer.connection.execute(statement)
-            with capture_logs() as self.lines:
+            with captured() as self.lines:
                 await self._run(store, Batches([list(batch) for batch in batches], lambda: self._mark(store)))
             if drain:
                 await self._drain(store)

@@ -19,6 +19,10 @@ from tests.store.outbox_steps import NOON, SECOND, sf_id
 
 FIELDS = {"A__c": "a", "B__c": "b"}
 SOURCE = SourceFields({obj: source_fields(obj, FIELDS) for obj in OBJECTS})
+FILTERED = SourceFields(
+    SOURCE.by_object,
+    {obj: parse("A__c != '2'" if obj != "OpportunityContactRole" else "B__c != '2' AND A__c != '3'", obj) for obj in OBJECTS},
+)
 MAPPING = ObjectMapping({source: Target(name, "string", 255) for source, name in FIELDS.items()}, frozenset(FIELDS.values()))
 RULES = Rules(deletes=dict.fromkeys(OBJECTS, "delete"), sales_person_filter=parse("UserType = 'Standard'", "filters.User"))
 
@@ -55,6 +59,7 @@ class Salesforce:
     records: dict[Key, Held] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     now_ms: int = NOON
+    filtered: bool = False
 
     def parents(self, key: Key) -> list[Key]:
         """The parents that a record names."""
@@ -68,6 +73,22 @@ class Salesforce:
     def has_children(self, key: Key) -> bool:
         """Whether a living record names this one."""
         return any(held.alive and key in self.parents(other) for other, held in self.records.items())
+
+    def owns(self, key: Key) -> bool:
+        """Whether a living record that is inside of its filter has this owner."""
+        return any(held.fields.get("OwnerId") == key[1] and self.is_inside(other) for other, held in self.records.items())
+
+    def is_inside(self, key: Key) -> bool:
+        """Whether the record lives, and passes FILTERED, written down once more."""
+        if not self.lives(key):
+            return False
+        fields = self.records[key].fields
+        if not self.filtered or key[0] == "User":
+            return True
+        if key[0] == "OpportunityContactRole":
+            own = fields.get("B__c") != "2" and fields.get("A__c") != "3"
+            return own and all(self.is_inside(parent) for parent in self.parents(key))
+        return fields.get("A__c") != "2"
 
     def create(self, key: Key, fields: Mapping[str, Any]) -> None:
         """A new record."""
@@ -163,6 +184,10 @@ class Marketo:
             self.roles.pop(role_key, None)
         else:
             (record_id,) = planned.key.values()
+            if planned.state == "excluded":  # its children live on, and lose it next
+                for held in self.others.values():
+                    if obj == "Account" and held.get("externalCompanyId") == record_id and "externalOpportunityId" in held:
+                        del held["externalCompanyId"]
             assert not self._named(obj, record_id), f"{obj} {record_id} is deleted before its children"
             self.others.pop((obj, record_id), None)
             if obj == "Opportunity":
@@ -203,7 +228,7 @@ def expected(salesforce: Salesforce, key: Key) -> dict[str, Any]:
     wanted = {name: held.fields[source] for source, name in FIELDS.items() if held.fields.get(source) is not None}
     if held.fields.get("OwnerId"):
         wanted["externalSalesPersonId"] = held.fields["OwnerId"]
-    if held.fields.get("AccountId"):
+    if held.fields.get("AccountId") and salesforce.is_inside(("Account", held.fields["AccountId"])):
         wanted["externalCompanyId"] = held.fields["AccountId"]
     return wanted
 
@@ -214,15 +239,15 @@ def differences(salesforce: Salesforce, marketo: Marketo, key: Key) -> list[str]
     if obj == "OpportunityContactRole":
         return _role_differences(salesforce, marketo, key)
     found = marketo.of(key)
-    if not salesforce.lives(key):
-        return [] if found is None or obj == "User" else [f"{key} is in Marketo and gone from Salesforce"]
+    if not salesforce.is_inside(key):
+        return [] if found is None or obj == "User" else [f"{key} is in Marketo, and gone or outside in Salesforce"]
     if found is None:
-        needed = obj != "User" or salesforce.records[key].fields["IsActive"] or salesforce.has_children(key)
+        needed = obj != "User" or salesforce.records[key].fields["IsActive"] or salesforce.owns(key)
         return [f"{key} is not in Marketo"] if needed else []
     names = [*FIELDS.values(), *([] if obj == "User" else ["externalSalesPersonId"])]
-    if obj == "Opportunity" or (obj == "Contact" and salesforce.records[key].fields.get("AccountId")):
-        names.append("externalCompanyId")
     wanted = expected(salesforce, key)
+    if obj == "Opportunity" or (obj == "Contact" and "externalCompanyId" in wanted):
+        names.append("externalCompanyId")
     return [
         f"{key} {name}: {wanted.get(name)!r} in Salesforce, {found.get(name)!r} in Marketo"
         for name in names
@@ -231,7 +256,7 @@ def differences(salesforce: Salesforce, marketo: Marketo, key: Key) -> list[str]
 
 
 def _role_differences(salesforce: Salesforce, marketo: Marketo, key: Key) -> list[str]:
-    if not salesforce.lives(key):
+    if not salesforce.is_inside(key):
         return [f"roles are left over: {marketo.roles}"] if marketo.roles else []
     fields = salesforce.records[key].fields
     person = marketo.of(("Contact", fields["ContactId"]))

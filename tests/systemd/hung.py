@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stream.config import load
 from stream.daemon import Daemon, run_daemon
-from stream.logs import configure
+from stream.logs.output import configure
 from stream.notify import Notify
 from stream.reconcile import Reconcile
 

@@ -118,7 +118,7 @@ async def test_reload_takes_over_what_may_change_and_refuses_a_broken_file(insta
         service.machine.write(f"/etc/msi-stream/{service.name}.toml", "[deliver]\nbatch_size = 0\n")
         await service.ctl("reload")
         refused = await service.until_said("reload_refused")
-        assert "deliver.batch_size: found 0" in refused["error"]
+        assert "deliver.batch_size: found 0" in refused["cause"]
         assert await service.show("ActiveState") == "active"
         assert await service.show("MainPID") == pid
         company(service.here)

@@ -502,20 +502,18 @@ class TestSecrets:
 
 
 class TestWarnings:
-    @pytest.mark.parametrize(
-        ("section", "line"),
-        [
-            ("filters", 'Lead = "Sync_to_Marketo__c = true"'),
-        ],
-    )
-    def test_keys_of_a_later_version_are_accepted_and_said_to_do_nothing(self, read: Read, section: str, line: str) -> None:
-        key = f"{section}.{line.split(' ', maxsplit=1)[0]}"
-        assert read(with_section(section, line)).warnings == [f"{key} does nothing yet in this version"]
+    @pytest.mark.parametrize("name", ["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"])
+    def test_every_object_has_a_filter(self, read: Read, name: str) -> None:
+        loaded = read(with_section("filters", f'{name} = "Sync_to_Marketo__c = true"'))
+        assert loaded.settings.filters.of(name) == "Sync_to_Marketo__c = true"  # type: ignore[arg-type] # one of the objects
+        assert loaded.warnings == []
 
-    def test_they_are_warned_of_when_the_environment_sets_them(self, read: Read) -> None:
-        assert read(MINIMAL, {"MSI_STREAM_FILTERS__LEAD": "Sync_to_Marketo__c = true"}).warnings == [
-            "filters.Lead does nothing yet in this version"
-        ]
+    def test_filters_that_are_none_are_told_together(self, read: Read) -> None:
+        text = with_section("filters", 'Lead = "Status = Open"\nContact = "A__c = 1 OR B__c = 2"')
+        contact, lead = sorted(problems(read, text))
+        assert contact.startswith('filters.Contact: found "A__c = 1 OR B__c = 2", expected comparisons such as')
+        assert "OR is not among them" in contact
+        assert lead.startswith('filters.Lead: found "Status = Open", expected comparisons such as')
 
     def test_the_user_filter_works(self, read: Read) -> None:
         assert read(with_section("filters", """User = "UserType = 'Standard'" """)).warnings == []

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 import structlog
 
-from stream import logs
+from stream.logs.output import Form, configure
 
 
 @pytest.fixture(autouse=True)
@@ -22,27 +21,33 @@ def unchanged() -> Iterator[None]:
     structlog.configure(**before)
 
 
-def said(path: Path, form: str, journal: str | None = None, **odd: Any) -> list[str]:
+def said(path: Path, form: Form, journal: str | None = None, cause: str = "odd") -> list[str]:
     """What stands in the file after a line of each level; `journal` None: the file is the journal's stream."""
     with path.open("w+") as stream:
         found = os.fstat(stream.fileno())
-        logs.configure("debug", form, to=stream, journal=journal if journal is not None else f"{found.st_dev}:{found.st_ino}")
+        configure("debug", form, to=stream, journal=journal if journal is not None else f"{found.st_dev}:{found.st_ino}")
         log = structlog.get_logger()
-        log.debug("one", **odd)
-        log.info("two")
-        log.warning("three")
-        log.error("four")
+        log.debug("nothing_to_send", object="Lead", id="00Q", why="nothing new")
+        log.info("daemon_stopping")
+        log.warning("config_warning", cause=cause)
+        log.error("reload_refused", cause="no such key", cure="mend it")
     return path.read_text().splitlines()
 
 
 def test_each_line_says_its_priority_to_the_journal(tmp_path: Path) -> None:
     lines = said(tmp_path / "log", "json")
     assert [line[:3] for line in lines] == ["<7>", "<6>", "<4>", "<3>"]
-    assert [orjson.loads(line[3:])["event"] for line in lines] == ["one", "two", "three", "four"]
+    events = [orjson.loads(line[3:])["event"] for line in lines]
+    assert events == [
+        "nothing_to_send",
+        "daemon_stopping",
+        "config_warning",
+        "reload_refused",
+    ]
 
 
 def test_a_text_of_several_lines_says_it_on_each(tmp_path: Path) -> None:
-    lines = said(tmp_path / "log", "console", told="first\nsecond")
+    lines = said(tmp_path / "log", "console", cause="first\nsecond")
     assert len(lines) >= 4
     assert all(line[0] == "<" and line[2] == ">" for line in lines)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from structlog.testing import capture_logs
-
-from stream.heartbeat import LossWarning, hours_to_loss
+from stream.loss import LossWarning, hours_to_loss
+from tests.logged import captured
 
 
 def test_each_mark_is_said_once_and_louder_below_a_day() -> None:
     warning, said = LossWarning(), []
-    with capture_logs() as logs:
+    with captured() as logs:
         for tenth in range(720, -1, -1):
             before = len(logs)
             warning.look(tenth / 10)
@@ -21,7 +20,7 @@ def test_each_mark_is_said_once_and_louder_below_a_day() -> None:
 
 def test_after_salesforce_was_heard_again_it_begins_anew() -> None:
     warning = LossWarning()
-    with capture_logs() as logs:
+    with captured() as logs:
         for hours in (10.0, 9.0, 72.0, 10.0, None, 10.0):
             warning.look(hours)
     assert [line["hours_to_loss"] for line in logs] == [10.0, 10.0, 10.0]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from store.errors import StoreBlocked
 from stream.config.model import Marketo
@@ -21,6 +20,7 @@ from stream.pulse import Pulses
 from stream.status import Status
 from stream.supervision import FIRST_SECONDS, STATUS_LETTERS, STATUS_SECONDS, Supervision, line
 from stream.time_limits import LOOPS, time_limits
+from tests.logged import captured
 
 
 class SteppedClock:
@@ -112,7 +112,7 @@ async def scene(listening: socket.socket, *, watchdog_seconds: float | None = 20
     async def forever() -> None:
         await asyncio.Event().wait()
 
-    with capture_logs() as made.logs:
+    with captured() as made.logs:
         tasks = [asyncio.create_task(pulses.watch(name, limit, forever)) for name in LOOPS]
         tasks += [asyncio.create_task(made.supervision.run()), asyncio.create_task(made.supervision.tell())]
         await clock.step(0.5)

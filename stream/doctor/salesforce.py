@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from store.model import ObjectName
 from stream.catalog import ALWAYS
-from stream.config.model import ObjectModes
-from stream.findings import Finding, failure, ok, some, warning
+from stream.config.keys import closest
+from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.mapping import CONTROL, NEEDED, REF_FIELD, REFS_OF
 from stream.salesforce.rest_answers import FieldDescribe, Limit, ObjectDescribe
 from stream.score_diff import MSI_FIELDS
@@ -25,12 +25,18 @@ READ_ACCESS = "give the integration user read access to them (permission set, fi
 EDIT_ACCESS = "give the integration user edit access to them (permission set, field-level security)"
 
 
-def object_finding(obj: ObjectName, describe: ObjectDescribe, wanted: frozenset[str]) -> Finding:
-    """Whether the object's mapped fields, and those that tie records together, may be read."""
+def object_finding(
+    obj: ObjectName, describe: ObjectDescribe, wanted: frozenset[str], deciding: frozenset[str] = frozenset()
+) -> Finding:
+    """Whether the object's mapped fields, those that tie records together, and its filter's (`deciding`) may be read."""
     check = f"salesforce {obj}"
     unseen = wanted | ALWAYS
     unseen -= describe.fields.keys()
     needed = {*ALWAYS, *NEEDED[obj], *CONTROL[obj], *(REF_FIELD[ref] for ref in REFS_OF[obj])}
+    if hidden := sorted(unseen & deciding):
+        meant = closest(hidden[0], describe.fields)
+        cure = f"did you mean {meant}?" if meant else READ_ACCESS
+        return failure(check, f"filters.{obj} looks at fields that are not to be seen: {some(hidden)}", cure)
     if lacking := sorted(unseen & needed):
         return failure(check, f"fields that nothing works without are not to be seen: {some(lacking)}", READ_ACCESS)
     if unseen:
@@ -68,13 +74,7 @@ def _wrong_kind(ours: str, found: FieldDescribe) -> str:
     return "" if KINDS.get(found.type) == expected else f"{found.name} has the type {found.type}, expected {expected}"
 
 
-def channel_finding(channel: str, modes: ObjectModes) -> Finding:
-    """How changes come."""
-    streamed, polled, off = (", ".join(modes.set_to(mode)) or "none" for mode in ("stream", "poll", "off"))
-    return ok("salesforce channel", f"{channel}; streamed: {streamed}; polled: {polled}; off: {off}")
-
-
-def limit_findings(limits: Mapping[str, Limit], daily_calls: int) -> list[Finding]:
+def limit_findings(limits: Mapping[str, Limit], daily_calls: int, score_writes: int) -> list[Finding]:
     """How much of the org's daily allowances is left."""
     calls, events = limits.get("DailyApiRequests"), limits.get("DailyDeliveredPlatformEvents")
     found = []
@@ -86,8 +86,19 @@ def limit_findings(limits: Mapping[str, Limit], daily_calls: int) -> list[Findin
     else:
         found.append(_allowance("salesforce daily calls", calls))
     if events is not None:
-        found.append(_allowance("salesforce delivered events", events))
+        found.append(_events(events, score_writes))
+    jobs = limits.get("DailyBulkV2QueryJobs")
+    if jobs is not None:
+        found.append(_allowance("salesforce bulk queries", jobs))
     return found
+
+
+def _events(events: Limit, score_writes: int) -> Finding:
+    check = "salesforce delivered events"
+    if events.max <= score_writes:
+        cure = f"lower scores.daily_writes: each score written comes back as an event, and {events.max:,} are delivered in a day"
+        return warning(check, f"{_left(events)}; scores.daily_writes is {score_writes:,}", cure)
+    return _allowance(check, events)
 
 
 def _allowance(check: str, limit: Limit) -> Finding:

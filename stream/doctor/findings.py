@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,6 @@ def failure(check: str, found: str, cure: str) -> Finding:
     return Finding(check, "failure", found, cure)
 
 
-def some(names: list[str], most: int = 12) -> str:
+def some(names: Sequence[str], most: int = 12) -> str:
     """Names in a line, not too many."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from store.model import ObjectName
+from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.errors import MarketoError
-from stream.findings import Finding, failure, ok, some, warning
 from stream.mapping import bind
-from stream.marketo.answers import Describe
+from stream.marketo.answers import Describe, FieldDescribe
 from stream.score_diff import MSI_FIELDS, marketo_names
 
 KEYS: Mapping[ObjectName, tuple[str, ...]] = {
@@ -30,6 +30,18 @@ NAMES: Mapping[ObjectName, str] = {
     "OpportunityContactRole": "marketo opportunity roles",
 }
 
+PERMISSIONS: Mapping[ObjectName, str] = {
+    "User": "Read-Write Sales Person",
+    "Account": "Read-Write Company",
+    "Contact": "Read-Write Person",
+    "Lead": "Read-Write Person",
+    "Opportunity": "Read-Write Opportunity",
+    "OpportunityContactRole": "Read-Write Opportunity",
+}
+"""What the API user's role needs, as Marketo's role dialogue (Access API) spells it."""
+
+ID_LENGTH = 18
+KEY_TYPES = frozenset({"string", "text", "reference", "integer"})
 NATIVE_SYNC = "1018"
 NON_NATIVE = "ask Adobe to enable Sales Insight for non-native CRM integrations on this instance"
 
@@ -38,10 +50,30 @@ def object_finding(obj: ObjectName, describe: Describe, wanted: Mapping[str, str
     """Whether the object has the keys, and the mapped fields."""
     if missing := [key for key in KEYS[obj] if key not in describe.fields]:
         return failure(NAMES[obj], f"missing: {some(missing)}", NON_NATIVE)
+    if wrong := [told for key in KEYS[obj] if (told := _unfit(describe.fields[key]))]:
+        return failure(NAMES[obj], f"keys that hold no Salesforce id: {some(wrong)}", NON_NATIVE)
     if unsent := list(bind(obj, wanted, describe.fields).missing):
         cure = "create them in Marketo, or map the Salesforce fields to others in [fields]"
         return warning(NAMES[obj], f"missing or not to be written, and so never sent: {some(unsent)}", cure)
     return ok(NAMES[obj], f"{some(list(KEYS[obj]))} and all {len(wanted)} mapped fields are there")
+
+
+def _unfit(key: FieldDescribe) -> str:
+    """Why a key cannot hold what belongs there; "" where it can."""
+    if key.data_type.lower() not in KEY_TYPES:
+        return f"{key.name} is a {key.data_type}"
+    if key.name.startswith("external") and key.length is not None and key.length < ID_LENGTH:
+        return f"{key.name} takes {key.length} of {ID_LENGTH} characters"
+    return ""
+
+
+def partition_finding(partition: str, known: Collection[str]) -> Finding:
+    """Whether the partition for new people is there."""
+    check = "marketo partition"
+    if partition in known:
+        return ok(check, f"new people go to {partition}")
+    cure = "correct deliver.partition, or let the Marketo admin open it to this API user's workspace"
+    return failure(check, f"there is no partition {partition!r} for this user; there are: {some(sorted(known))}", cure)
 
 
 def refused_finding(obj: ObjectName, error: MarketoError) -> Finding:
@@ -49,7 +81,7 @@ def refused_finding(obj: ObjectName, error: MarketoError) -> Finding:
     if error.code == NATIVE_SYNC:
         cure = "use an instance without native CRM sync: with it, Marketo takes no sales data from this or any other integration"
         return failure(NAMES[obj], "Marketo's native CRM sync is on (1018)", cure)
-    return failure(NAMES[obj], error.message, error.hint or "give the API user's role access to this object")
+    return failure(NAMES[obj], error.message, error.hint or f"give the API user's role {PERMISSIONS[obj]}")
 
 
 def person_findings(describe: Describe, relative_score: str) -> list[Finding]:
