@@ -7,14 +7,12 @@ import os
 import random
 import tempfile
 from collections import Counter
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
-
-from structlog.testing import capture_logs
 
 from sandbox.marketo.instance import Instance
 from sandbox.marketo.server import SimulatedMarketo
@@ -28,6 +26,7 @@ from stream.config import load
 from stream.config.model import Settings
 from stream.config.template import template
 from stream.daemon import Daemon
+from tests.logged import captured
 from tests.property.histories import History, Step, summary
 from tests.property.virtual_time import EPOCH_S, VirtualClock, VirtualLoop, pull_the_plug, sqlite_in_this_thread
 from tests.property.wires import LATE_SECONDS, MARKETO, SALESFORCE, Stream, Wires
@@ -102,7 +101,7 @@ class Run:
     problems: list[str] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     state: dict[str, str] = field(default_factory=dict)
-    logs: list[MutableMapping[str, Any]] = field(default_factory=list)
+    logs: list[Any] = field(default_factory=list)
     passed_over: int = 0
     kills: int = 0
     seconds: float = 0.0
@@ -114,7 +113,7 @@ class Run:
         with (
             sqlite_in_this_thread(),
             tempfile.TemporaryDirectory(dir=SCRATCH) as folder,
-            capture_logs() as self.logs,
+            captured() as self.logs,
             asyncio.Runner(loop_factory=VirtualLoop) as runner,
         ):
             state = random.getstate()
