@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -64,16 +64,17 @@ class Running:
     _heard: int = 0
 
     @classmethod
-    async def start(cls, config: Path, arm: Mapping[str, Any] | None = None) -> Running:
-        """Start it; `arm` is where it is to kill itself (`tests/crash/deadly.py`)."""
+    async def start(cls, config: Path, arm: Mapping[str, Any] | None = None, command: Sequence[str] = ("run",)) -> Running:
+        """Start it, or another command; `arm` is where it is to kill itself (`tests/crash/deadly.py`)."""
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=config.parent))
-        arguments = ["run", "--config", str(config)]
+        arguments = [*command, "--config", str(config)]
         return cls(await asyncio.to_thread(nursery().bear, arguments=arguments, folder=str(folder), arm=arm), folder)
 
     @property
     def errors(self) -> str:
         """What it wrote to stderr."""
-        return (self.folder / ERRORS).read_text()
+        said = self.folder / ERRORS
+        return said.read_text() if said.exists() else ""
 
     @property
     def exit_code(self) -> int | None:
@@ -89,7 +90,7 @@ class Running:
                 file.seek(self._heard)
                 whole, newline, _ = file.read().rpartition(b"\n")
             self._heard += len(whole) + len(newline)
-            self.lines += map(orjson.loads, whole.splitlines())
+            self.lines += [orjson.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
     def logged(self, event: str) -> bool:
         """Whether it has logged this event."""
@@ -122,9 +123,11 @@ class Running:
 
 
 @asynccontextmanager
-async def started(config: Path, arm: Mapping[str, Any] | None = None) -> AsyncIterator[Running]:
+async def started(
+    config: Path, arm: Mapping[str, Any] | None = None, command: Sequence[str] = ("run",)
+) -> AsyncIterator[Running]:
     """A daemon that does not outlive the test, come what may."""
-    running = await Running.start(config, arm)
+    running = await Running.start(config, arm, command)
     try:
         yield running
     finally:
