@@ -113,6 +113,12 @@ async def convert(at: Standing) -> None:
     at.here.org.convert_lead(await at.lead(), opportunity=True)
 
 
+async def merge(at: Standing) -> None:
+    """Two leads that Marketo has become one in Salesforce."""
+    winner, loser = await at.lead(), await at.lead()
+    at.here.org.merge("Lead", winner, loser)
+
+
 async def hand_over(at: Standing) -> None:
     """Two share a person in Marketo, and the one whose fields it carries goes."""
     first = await at.lead()
@@ -193,9 +199,9 @@ def delete_person(at: Standing) -> None:
     at.here.instance.delete_lead(at.here.lead_of(at.made.lead)["id"])
 
 
-def edit_person(at: Standing) -> None:
-    """Somebody writes something else into a person in Marketo."""
-    at.here.instance.change_lead(at.here.lead_of(at.made.contact)["id"], lastName=at.word())
+def edit_company(at: Standing) -> None:
+    """Somebody writes something else into a company in Marketo."""
+    at.here.instance.companies.change(at.made.account, {"mainPhone": at.word()})
 
 
 async def repair(at: Standing) -> None:
@@ -284,6 +290,7 @@ COMMITS = (
     Commit("a delete accepted", "finish", delete),
     Commit("a conversion accepted", "finish", convert),
     Commit("a person handed over", "finish", hand_over),
+    Commit("a merge in Salesforce followed", "follow_merges", merge),
     Commit("a role's key intended", "intend_keys", new_role),
     Commit("what a killed daemon left", "recover", in_flight),
     Commit("small facts noted", "put_notes", new_lead),
@@ -300,7 +307,7 @@ COMMITS = (
     Commit("dead letters dropped", "act", dead_letter, mend=take_score, command=("dead", "drop", "--all")),
     Commit("a flow paused", "pause", mend=lambda at: at.run("resume"), command=("pause", "deliver")),
     Commit("a flow resumed", "resume", lambda at: at.run("pause"), mend=lambda at: at.run("resume"), command=("resume",)),
-    Commit("what differs queued", "mend", edit_person, mend=repair, command=("audit", "--all", "--repair")),
+    Commit("what differs queued", "mend", edit_company, mend=repair, command=("audit", "--all", "--repair")),
     Commit("a re-read asked for", "cut", command=("backfill", "Lead")),
     Commit("a position set by hand", "set_replay", command=("replay", "set", "/data/ChangeEvents", "-2")),
 )
@@ -308,8 +315,9 @@ COMMITS = (
 READS = frozenset(
     {
         *("at_work", "backlog", "count_blocked", "count_dead", "count_loaded", "count_people", "cuts", "data_version"),
-        *("dead_content", "dead_letters", "holds", "holes", "ids_after", "ids_due", "intervals", "last_written", "next_due"),
-        *("next_read_due", "next_score_due", "note", "people", "records", "replay", "sharers", "sharing_role", "stream"),
+        *("dead_content", "dead_letters", "holds", "holes", "ids_after", "ids_due", "in_doubt", "intervals"),
+        *("last_written", "next_due", "next_read_due", "next_score_due", "note", "parents_among", "people", "records"),
+        *("replay", "sharers", "sharing_role", "stream"),
     }
 )
 """Methods of the store that only look."""
