@@ -104,7 +104,7 @@ class Running:
             code = self.exit_code
             assert code is None or self.logged(event), f"ended with {code}: {self.errors}{self.lines[-3:]}"
             assert asyncio.get_running_loop().time() < deadline, f"no {event}: {self.lines[-3:]}"
-            await asyncio.sleep(0.005)  # noqa: TID251 - polling another process
+            await asyncio.sleep(0.02)  # noqa: TID251 - polling another process
 
     async def end(self, number: int) -> int:
         """Send a signal, and return the exit code."""
@@ -119,7 +119,7 @@ class Running:
             if code is not None:
                 self.hear()
                 return code
-            await asyncio.sleep(0.005)  # noqa: TID251 - polling another process
+            await asyncio.sleep(0.02)  # noqa: TID251 - polling another process
 
 
 @asynccontextmanager

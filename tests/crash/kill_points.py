@@ -71,7 +71,7 @@ class Standing:
         """Run the daemon as it is, or so armed that it survives, until both sides agree and nothing is left to do."""
         async with started(self.here.write_config(), arm, command) as running:
             await running.until_logged("daemon_started")
-            await self.here.until(lambda: self.here.report(self.rules).ok and not self.ask(UNDONE), 40, self.rules)
+            await self.here.until(lambda: not self.ask(UNDONE) and self.here.report(self.rules).ok, 40, self.rules)
             code = await running.end(15)
             assert (code, running.errors) == (0, ""), f"{code} {running.errors} {running.lines[-5:]}"
 
@@ -316,8 +316,8 @@ READS = frozenset(
     {
         *("at_work", "backlog", "count_blocked", "count_dead", "count_loaded", "count_people", "cuts", "data_version"),
         *("dead_content", "dead_letters", "holds", "holes", "ids_after", "ids_due", "in_doubt", "intervals"),
-        *("last_written", "next_due", "next_read_due", "next_score_due", "note", "parents_among", "people", "records"),
-        *("replay", "sharers", "sharing_role", "stream"),
+        *("last_written", "lives_on", "next_due", "next_read_due", "next_score_due", "note", "parents_among"),
+        *("people", "records", "replay", "sharers", "sharing_role", "stream"),
     }
 )
 """Methods of the store that only look."""
