@@ -136,4 +136,4 @@ async def test_whatever_writes_stands_in_the_table(place: Place, tmp_path: Path)
     await at.agreed({"notes": str(notes)})
     wrote = set(notes.read_text().split())
     assert wrote <= {commit.work for commit in COMMITS}
-    assert {"take", "claim", "finish", "claim_reads", "settle_reads", "take_rows", "beat", "remember_scores"} <= wrote
+    assert {"take", "claim", "finish", "claim_reads", "settle_reads", "take_rows", "remember_scores"} <= wrote
