@@ -404,7 +404,7 @@ class Store:
 
         Raises StoreBlocked while the file cannot be written.
         """
-        await self.submit(partial(_put_notes, facts=notes), waits=False)
+        await self.submit(lambda tx: _put_notes(tx, notes), waits=False)
 
     async def shift_times(self, ms: int, note: str, value: Any, then: Callable[[], None] = lambda: None) -> None:
         """The clock was set by so much: every time in the store moves with it, and the note tells up to where.

@@ -90,7 +90,7 @@ class Running:
                 file.seek(self._heard)
                 whole, newline, _ = file.read().rpartition(b"\n")
             self._heard += len(whole) + len(newline)
-            self.lines += [orjson.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+            self.lines += [orjson.loads(line) for line in whole.splitlines() if line.startswith(b'{"')]
 
     def logged(self, event: str) -> bool:
         """Whether it has logged this event."""

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 import store.store
 from store.writer import Writer
 from stream.clock import SystemClock
+from tests.crash.slow import read_slowly
 
 Moment = Literal["before", "between", "after", "told"]
 MOMENTS: tuple[Moment, ...] = ("before", "between", "after", "told")
@@ -102,8 +103,15 @@ class Deadly(Writer):
         self._die_at("told")
 
 
-def arm(*, target: dict[str, Any] | None = None, notes: str | None = None, jump_seconds: float = 0.0) -> None:
-    """Make this process deadly before it opens a store. `jump_seconds`: the machine's clock is set by so much."""
+def arm(
+    *, target: dict[str, Any] | None = None, notes: str | None = None, jump_seconds: float = 0.0, slowly: str | None = None
+) -> None:
+    """Make this process deadly before it opens a store.
+
+    `jump_seconds`: the machine's clock is set by so much. `slowly`: the store that this process reads slowly.
+    """
+    if slowly is not None:
+        read_slowly(slowly)
     Deadly.target = Target(**target) if target is not None else None
     Deadly.notes = Path(notes) if notes is not None else None
     vars(store.store)["Writer"] = Deadly
