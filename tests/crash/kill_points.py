@@ -162,6 +162,13 @@ def map_otherwise(at: Standing) -> None:
     update(at)
 
 
+def filter_otherwise(at: Standing) -> None:
+    """The operator filters leads, or no longer; nobody has this name."""
+    if at.here.overrides.pop("filters.Lead", None) is None:
+        at.here.overrides["filters.Lead"] = "LastName != 'Nobody'"
+    update(at)
+
+
 async def in_flight(at: Standing) -> None:
     """The daemon dies with people under way."""
     new_lead(at)
@@ -280,6 +287,7 @@ COMMITS = (
     Commit("a position that is no more", "set_replay", expire),
     Commit("what was missed after it", "cut", expire),
     Commit("a mapping noted", "mapped", map_otherwise),
+    Commit("a filter noted", "filtered", filter_otherwise),
     Commit("a read claimed", "claim_reads", gap),
     Commit("a read settled", "settle_reads", gap),
     Commit("an update claimed", "claim", update, FLYING.format("upsert")),
