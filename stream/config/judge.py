@@ -12,8 +12,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from stream.config.keys import KeyPath, closest, keys, known_in, sections
-from stream.config.model import OBJECTS, WITHOUT_SECRETS, Settings
-from stream.config.sources import Gathered, find, gather
+from stream.config.model import BEGUN, OBJECTS, WITHOUT_SECRETS, Settings
+from stream.config.sources import CONFIG_VARIABLE, LOCAL_PATH, SYSTEM_PATH, Gathered, find, gather
 from stream.errors import ConfigError
 
 STREAMED_OBJECTS_MAX = 5  # Salesforce, Change Data Capture allocations: more need the add-on
@@ -46,18 +46,35 @@ def load(path: Path | None, environ: Mapping[str, str], *, secrets: bool = True)
     Whoever only looks at the store asks for no `secrets`: they are neither read nor missed then.
     """
     where = find(path, environ)
-    gathered = gather(where, environ, secrets=secrets)
+    settings = _judged(where, gather(where, environ, secrets=secrets), {WITHOUT_SECRETS: not secrets})
+    return Loaded(settings, _warnings(settings), where)
+
+
+def load_begun(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Settings before the setup is finished: the defaults where there is no file yet, and no credentials are missed."""
+    gathered, where = Gathered({}), LOCAL_PATH
+    if path or environ.get(CONFIG_VARIABLE) or any(map(Path.exists, (SYSTEM_PATH, LOCAL_PATH))):
+        where = find(path, environ)
+        gathered = gather(where, environ, secrets=False)
+    gathered.tree.setdefault("salesforce", {})
+    marketo = gathered.tree.setdefault("marketo", {})
+    if isinstance(marketo, dict) and not marketo.get("base_url"):
+        marketo["base_url"] = "https://not-known-yet.mktorest.com"
+    return _judged(where, gathered, {WITHOUT_SECRETS: True, BEGUN: True})
+
+
+def _judged(where: Path, gathered: Gathered, context: Mapping[str, bool]) -> Settings:
     problems = gathered.problems
     settings: Settings | None = None
     try:
-        settings = Settings.model_validate(gathered.tree, context={WITHOUT_SECRETS: not secrets})
+        settings = Settings.model_validate(gathered.tree, context=dict(context))
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [*problems, *(_line(one, gathered) for one in details if _path_of(one) not in gathered.broken)]
     if settings is None or problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{where}: {count} in the configuration", *problems]))
-    return Loaded(settings, _warnings(settings), where)
+    return settings
 
 
 def _path_of(detail: ErrorDetails) -> KeyPath:

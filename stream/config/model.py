@@ -41,6 +41,7 @@ NEEDED: dict[Flow, tuple[str, ...]] = {
 
 
 WITHOUT_SECRETS = "without secrets"  # in the validation's context: none was read, so none is missed
+BEGUN = "begun"  # and likewise: nobody has filled in yet what the finished setup gives
 
 
 def _path(found: Any) -> Any:
@@ -48,7 +49,9 @@ def _path(found: Any) -> Any:
 
 
 def _is_not_asked_for(info: ValidationInfo) -> bool:
-    """A secret, where whoever loads the settings has no use for it."""
+    """A secret, where whoever loads the settings has no use for it; any credential before the setup is finished."""
+    if info.context and info.context.get(BEGUN):
+        return True
     return bool(info.context and info.context.get(WITHOUT_SECRETS)) and info.field_name in SECRETS
 
 
