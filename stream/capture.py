@@ -52,6 +52,7 @@ class _Batch:
     holes: list[Hole] = field(default_factory=list)
     commit_ms: int = 0
     heard: Counter[ObjectName] = field(default_factory=Counter)
+    gaps: Counter[ObjectName] = field(default_factory=Counter)
     echoes: int = 0
 
 
@@ -235,6 +236,8 @@ class Capture:
             log.error("event_unreadable", channel=each.source, replay_id=each.replay_id, cause=each.cause)
         for hole in batch.holes:
             log.warning("reread_asked", object=hole.object, why=hole.why)
+        for obj, records in (+batch.gaps).items():
+            log.warning("reread_asked", object=obj, why=f"a gap: of {records} records only that they changed")
         log.debug(
             "events_taken",
             replay_id=replay_id,
@@ -265,7 +268,9 @@ class Capture:
         elif self.echo.is_echo(event):
             batch.echoes += 1
         else:
-            batch.changes += changes_of(event, obj, self.fields)
+            changes = changes_of(event, obj, self.fields)
+            batch.gaps[obj] += len(changes) if event.is_gap else 0
+            batch.changes += changes
         batch.heard[obj] += 1
         batch.commit_ms = max(batch.commit_ms, event.commit_ms)
 

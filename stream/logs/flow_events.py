@@ -58,7 +58,7 @@ EVENTS = (
         "warning",
         "reread_asked",
         "object why",
-        "Salesforce said that something has changed and not what (a gap, an overflow, a wildcard): the object is read again",
+        "Salesforce said that something changed, not what: records (a gap), or the object (an overflow, a wildcard) are read",
         same="object",
     ),
     event(

@@ -206,6 +206,7 @@ async def test_gaps_of_each_kind_are_read(tmp_path: Path) -> None:
             lead = here.org.create("Lead", {"LastName": "Gap", "Company": "C"})
         await here.until_quiet(rules)
         assert here.lead_of(lead)["lastName"] == "Gap"
+        assert [(line["object"], line["log_level"]) for line in here.events("reread_asked")] == [("Lead", "warning")]
         with here.org.as_gaps():
             here.org.update("Lead", lead, {"LastName": "Gap2"})
         await here.until_quiet(rules)

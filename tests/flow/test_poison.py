@@ -14,7 +14,7 @@ from store.model import DeadLetter
 from stream.dead import Selection
 from stream.dead import retry as retry_dead
 from stream.flows import resume
-from tests.flow.scenes import company, lead_of
+from tests.flow.scenes import company, deal, lead_of
 from tests.flow.test_codes import refusal
 from tests.flow.world import World, world
 
@@ -165,3 +165,21 @@ async def test_a_call_that_marketo_calls_malformed_parks_no_more_than_that(tmp_p
         await here.until_quiet(seconds=60)
         company(here)
         await here.until_quiet()
+
+
+async def test_what_died_of_a_missing_field_goes_out_in_order_once_that_is_mended_and_asked_for_by_code(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        made = deal(here)
+        here.instance.refuse("company", bool, "1006", times=None)
+        other = here.org.create("Lead", lead_of("Other"))
+        here.instance.refuse("lead", lambda fields: fields.get("externalPersonId") == other, "1003", times=None)
+        await here.start()
+        assert {letter.code for letter in await here.until_dead(2)} == {"1006", "1003"}
+        assert not here.instance.leads_of(made.contact), "it waits for its account"
+        assert not here.instance.opportunities
+        here.instance.refusals.clear()
+        done = await retry_dead(here.folder / "store.db", Selection(code="1006"), int(here.clock.now() * 1000))
+        assert [letter.object for letter in done.letters] == ["Account"]
+        await here.until_quiet(Rules(excused=(other,)))  # the oracle tells of any child that came before its parent
+        assert here.lead_of(made.contact)["externalCompanyId"] == made.account
+        assert [letter.id for letter in await here.dead()] == [other]
