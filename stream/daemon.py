@@ -415,6 +415,7 @@ class Daemon:
         try:
             previous = await self.store.note("heartbeat")
             recovered = await self._take_up()
+            self.heartbeat.restore_heard(previous)
         except StoreBlocked as error:
             if not self._stop.is_set():
                 raise

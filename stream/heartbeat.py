@@ -109,7 +109,7 @@ class Heartbeat:
             await self.capture.prove()
             heard = self.capture.heard
             await self.store.beat(partial(self._notes, stopped=stopped))
-            self._sure = heard
+            self._sure = heard if heard is not None else self._sure
             self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
         except StoreBlocked as error:
             if stopped:
@@ -125,6 +125,18 @@ class Heartbeat:
         budgets = {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
         return {"heartbeat": self.state(stopped=stopped), "budgets": budgets, NOTE: clock_note(self.clock)}
 
+    def restore_heard(self, previous: Mapping[str, Any] | None) -> None:
+        """What an earlier run heard last counts until this one hears something: Salesforce forgets all the while."""
+        heard_at = previous["stream"]["heard_at"] if previous is not None else None
+        if heard_at is not None:
+            self._sure = self.clock.monotonic() - max(self.clock.now() - heard_at, 0.0)
+
+    def _heard_at(self) -> float | None:
+        """The same, in seconds since the epoch."""
+        if self.capture.heard_at is not None or self._sure is None:
+            return self.capture.heard_at
+        return self.clock.now() - (self.clock.monotonic() - self._sure)
+
     def _hours_to_loss(self) -> float | None:
         return hours_to_loss(self._sure, self.clock.monotonic())
 
@@ -136,7 +148,7 @@ class Heartbeat:
             "at": now,
             "pid": os.getpid(),
             "stopped": stopped,
-            "stream": {"state": self.capture.state, "error": self.capture.error, "heard_at": self.capture.heard_at},
+            "stream": {"state": self.capture.state, "error": self.capture.error, "heard_at": self._heard_at()},
             "pending": self.capture.pending,
             "paused": {"code": pause.code, "cause": pause.cause, "cure": pause.cure} if pause else None,
             "held": [flow for flow in FLOWS if self.holds.held(flow)],
@@ -200,6 +212,7 @@ class Heartbeat:
             hours_to_loss=self._hours_to_loss(),
             holes=_holes(facts["coverage"]) if facts else None,
             silent=sorted(self.reconcile.silent),
+            missed=self._since_the_last("missed", self.reconcile.missed),
             memory_mb=_memory_mb(),
             uptime_seconds=round(self.clock.monotonic() - self._began_at),
         )

@@ -53,6 +53,7 @@ class Reconcile:
     error: str = ""
     polled_at: dict[ObjectName, float] = field(default_factory=dict)
     silent: dict[ObjectName, int] = field(default_factory=dict)
+    missed: int = 0
     _heard_before: dict[ObjectName, int] = field(default_factory=dict)
     _failures: int = 0
     _next: float = 0.0
@@ -125,6 +126,7 @@ class Reconcile:
         async for page in self.rows.since(obj, wanted.from_s, "sweep"):
             missed += await self._take_swept(page, wanted)
         await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes={swept_note(obj): began_s})
+        self.missed += missed
         self._judge(obj, missed)
 
     async def _take_swept(self, page: Page, wanted: Covered) -> int:

@@ -66,7 +66,8 @@ def run(ctx: click.Context, config: Path | None) -> None:
     try:
         notify = Notify.of(os.environ, os.getpid())
         beside = partial(_beside, config=loaded.path, set_logs=set_logs)
-        asyncio.run(run_daemon(loaded.settings, beside=beside, notify=notify, repeats=repeats))
+        with take_libraries(shows_words=loaded.settings.log.level == "debug"):
+            asyncio.run(run_daemon(loaded.settings, beside=beside, notify=notify, repeats=repeats))
     except KeyboardInterrupt:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:
@@ -82,7 +83,6 @@ def _set_logs(repeats: Repeats, settings: Log) -> None:
     form = "console" if watched and "format" not in settings.model_fields_set else settings.format
     colours = watched and not os.environ.get("NO_COLOR")
     configure(settings.level, form, repeats, journal=os.environ.get("JOURNAL_STREAM", ""), colours=colours)
-    take_libraries(shows_words=settings.level == "debug")
 
 
 @asynccontextmanager

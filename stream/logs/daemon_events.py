@@ -11,7 +11,8 @@ EVENTS = (
         "info",
         "heartbeat",
         "state stream failing paused poisoned held store freshness_p50_seconds freshness_p99_seconds freshness_oldest_seconds"
-        " backlog blocked dead waiting_people pending events accepted calls hours_to_loss holes silent memory_mb uptime_seconds",
+        " backlog blocked dead waiting_people pending events accepted calls hours_to_loss holes silent missed memory_mb"
+        " uptime_seconds",
         "how the daemon stands, every minute and at its end: what monitoring needs",
         "see the alarms below",
         same="*",

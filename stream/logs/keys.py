@@ -71,6 +71,7 @@ KEYS: Mapping[str, Key] = {
     "marketo_ids": Key("list", "Marketo people's ids, twenty at the most"),
     "memory_mb": Key("number", "resident memory"),
     "merged": Key("list", "the Marketo ids of those that were merged away"),
+    "missed": Key("count", "changes that only a sweep has found since the last heartbeat (drift)"),
     "mode": Key("text", "how the object is set"),
     "not_accepted": Key("count", "records of the batch that were not accepted: later, or dead letters of their own"),
     "needed": Key("count", "how many there should be"),

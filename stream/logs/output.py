@@ -13,12 +13,17 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
 
-from stream.logs.lines import Registered
+from stream.clock import Clock, SystemClock
+from stream.logs.lines import Line, Registered
 from stream.logs.repeats import Repeats
 
 Form = Literal["json", "console"]
@@ -30,7 +35,14 @@ log = structlog.get_logger(__name__)
 
 
 def configure(
-    level: str, form: Form, repeats: Repeats | None = None, *, to: TextIO | None = None, journal: str = "", colours: bool = False
+    level: str,
+    form: Form,
+    repeats: Repeats | None = None,
+    *,
+    to: TextIO | None = None,
+    journal: str = "",
+    colours: bool = False,
+    clock: Clock | None = None,
 ) -> None:
     """Set the process's logging, on stdout unless told otherwise. `journal` is what systemd says of its journal's stream
     (`JOURNAL_STREAM`). Without `repeats` each line is said.
@@ -39,7 +51,7 @@ def configure(
         Registered(),
         *([repeats] if repeats is not None else []),
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        partial(_stamp, clock or SystemClock()),
     ]
     if form == "json":
         chain.append(structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode()))
@@ -67,6 +79,12 @@ def trace_of(error: BaseException) -> str:
     return "\n  on top of:\n".join(parts)
 
 
+def _stamp(clock: Clock, _: Any, __: str, line: Line) -> Line:
+    """When it is said: UTC, ISO 8601."""
+    line["timestamp"] = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return line
+
+
 class _Libraries(logging.Handler):
     """What libraries log, as events of ours."""
 
@@ -83,13 +101,17 @@ class _Libraries(logging.Handler):
         log.warning("library_warning", library=record.name, place=f"{record.filename}:{record.lineno}", cause=cause, **told)
 
 
-def take_libraries(*, shows_words: bool) -> None:
-    """What libraries log is said as an event of ours: their words, which may hold anything, at debug level only."""
-    root = logging.getLogger()
-    root.handlers = [each for each in root.handlers if not isinstance(each, _Libraries)]
-    root.addHandler(_Libraries(shows_words=shows_words))
+@contextmanager
+def take_libraries(*, shows_words: bool) -> Iterator[None]:
+    """What libraries log in here is said as an event of ours: their words, which may hold anything, at debug level only."""
+    handler = _Libraries(shows_words=shows_words)
+    logging.getLogger().addHandler(handler)
     for name in ("aiosfstream_ng", "aiocometd_ng"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def _is_journal(stream: TextIO, journal: str) -> bool:

@@ -24,6 +24,7 @@ from stream.clock import SystemClock
 from stream.config import load
 from stream.config.template import template
 from stream.daemon import PATIENCE, Daemon, Patience
+from stream.logs.repeats import Repeats
 from stream.source import NEW_EVENTS
 from tests.logged import captured
 
@@ -104,6 +105,7 @@ class World:
     daemon: Daemon | None = None
     _task: asyncio.Task[None] | None = None
     _session: aiohttp.ClientSession | None = None
+    repeats: Repeats | None = None
     store: Store | None = None
     machine: SetClock = field(init=False)
 
@@ -167,7 +169,7 @@ class World:
         settings = load(self.write_config(), {}).settings
         self.store = await Store.open(settings.store.path)
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self.daemon = Daemon(settings, self.store, self._session, self.machine, patience)
+        self.daemon = Daemon(settings, self.store, self._session, self.machine, patience, repeats=self.repeats)
         self._task = asyncio.create_task(self.daemon.run())
 
     async def stop(self) -> None:
