@@ -140,7 +140,9 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
     lost_create = judgement.action == "resolve" and judgement.code in {"unreachable", "604"}
     if lost_create:
         wait_seconds = waits.settle_seconds
-    gone = judgement.action == "resolve" and not lost_create and entry.object in PEOPLE and "id" in verdict.item.body
+    taken_away = isinstance(verdict.item.plan, Remove)  # forgetting whom it was about would leave the person there
+    updated = entry.object in PEOPLE and "id" in verdict.item.body and not taken_away
+    gone = judgement.action == "resolve" and not lost_create and updated
     if _absent(verdict, judgement):
         gone, wait_seconds = False, FOUND_OUT_SECONDS
     return Retry(

@@ -209,6 +209,24 @@ async def test_a_delete_that_is_refused_is_one_dead_letter_and_stays_so(tmp_path
         await here.until(lambda: not here.instance.roles)
 
 
+@pytest.mark.parametrize("code", ["1005", "1017"])
+async def test_a_person_whose_delete_is_answered_in_the_wrong_words_does_not_stay_behind(tmp_path: Path, code: str) -> None:
+    async with world(tmp_path, deliver__max_attempts=2, deliver__deletes__Lead="delete") as here:
+        made = deal(here)
+        await here.start()
+        await here.until_quiet()
+        body = {"requestId": "1", "success": False, "errors": [{"code": code, "message": "Record already exists"}]}
+        here.marketo.faults.add(Fault("respond", path=r"/leads/delete\.json", times=None, body=body))
+        here.org.delete("Lead", made.lead)
+        (letter,) = await here.until_dead()
+        assert (letter.id, letter.code) == (made.lead, code)
+        here.marketo.faults.clear()
+        assert here.store is not None
+        await here.store.retry_dead([letter], int(here.clock.now() * 1000))
+        here.running.store.wake()
+        await here.until(lambda: not here.instance.leads_of(made.lead))
+
+
 async def test_a_delete_of_what_is_not_there_is_a_success(tmp_path: Path) -> None:
     settings, rules = fates("delete")
     async with world(tmp_path, **settings) as here:
