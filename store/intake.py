@@ -266,7 +266,11 @@ def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pend
     if record.state == "excluded" and record.object != "User":
         sides.admit(record)
     news = reduced(record, snapshot) if entry.pending.kind == "upsert" else snapshot
+    before = {ref: record.ref(ref) for ref in snapshot.refs}
     note(record, snapshot)
+    if later is not None and later.kind == "upsert" and any(record.ref(ref) != parent for ref, parent in before.items()):
+        # which of both tells the parents that count, only another read can say
+        later = replace(later, fields={}, whole=False, read=later.read or "changed while it was read")
     learn(record, snapshot)
     entry.pending = settle_read(entry.pending, pending_of(news, "apply"), later, entry.later_first_ms, read_s)
     if later is None or later.kind == "delete":

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from store.model import OBJECTS, ObjectName
-from stream.config.keys import closest
+from stream.config.closest import closest
 from stream.config.model import Settings
 from stream.dispatch import MARKETO_OBJECT
 from stream.errors import FilterFieldHidden
 from stream.filters import RecordFilter
+from stream.fitting import clashes
 from stream.mapping import ObjectMapping, SourceFields, bind, source_fields, wanted
 from stream.marketo.answers import Describe
 from stream.marketo.client import MarketoClient, MarketoObject
@@ -51,7 +52,8 @@ class Catalog:
         """The Salesforce object as the integration user sees it. Raises what the call raises."""
         if obj not in self._salesforce:
             self._salesforce[obj] = await self.salesforce.describe(obj)
-            unseen = sorted(self.fields().of(obj) - self._salesforce[obj].fields.keys())
+            wanted_names = self.fields().of(obj) - self.fields().constants(obj).keys()
+            unseen = sorted(wanted_names - self._salesforce[obj].fields.keys())
             if unseen:
                 log.warning("salesforce_fields_missing", object=obj, fields=unseen)
         return self._salesforce[obj]
@@ -92,7 +94,17 @@ class Catalog:
 
     async def mapping(self, obj: ObjectName) -> ObjectMapping:
         """The mapping of one object, narrowed likewise."""
-        bound = bind(obj, self._wanted(obj), (await self.marketo_describe(obj)).fields)
+        rules = self.settings.fields.rules_of(obj)
+        bound = bind(obj, self._wanted(obj), (await self.marketo_describe(obj)).fields, rules)
         if bound.missing:
             log.warning("marketo_fields_missing", object=obj, fields=list(bound.missing))
-        return bound
+        return await self._fitting(obj, bound) if rules else bound
+
+    async def _fitting(self, obj: ObjectName, bound: ObjectMapping) -> ObjectMapping:
+        """Without those of the user's own fields whose values Marketo would refuse, one and all."""
+        wrong = clashes(bound, (await self.salesforce_describe(obj)).fields)
+        own = {source: told for source, told in wrong.items() if source in self.settings.fields.rules_of(obj)}
+        for source, told in own.items():
+            log.error("field_unfit", object=obj, field=source, cause=told)
+        left = {source: target for source, target in bound.targets.items() if source not in own}
+        return replace(bound, targets=left) if own else bound

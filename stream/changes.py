@@ -88,7 +88,7 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
 
 def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], fields: SourceFields) -> Change:
     obj, of_interest = bare.object, fields.of(bare.object)
-    filled = {name: value for name, value in known.items() if value is not None}
+    filled = fields.constants(obj) | {name: value for name, value in known.items() if value is not None}
     side = fields.side(obj, filled, event.diffs | event.unclear)
     decisive = () if side == "out" else sorted(fields.filter_of(obj).names)  # what is hidden from the user is no null
     missing = [name for name in (*NEEDED[obj], *decisive) if name not in filled]
@@ -161,6 +161,7 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, sour
         return Change(obj, record_id, kind="delete", read_s=read_s, source=source)
     of_interest = fields.of(obj)
     filled = {name: value for name, value in row.items() if name in of_interest and value is not None}
+    filled = fields.constants(obj) | filled
     if unclear := sorted(name for name, value in filled.items() if not can_be_kept(value)):
         raise DecodeError(f"the row's {', '.join(unclear)} has parts, or is no value there is")
     refs = _refs(obj, {REF_FIELD[ref]: row.get(REF_FIELD[ref]) for ref in REFS_OF[obj]})

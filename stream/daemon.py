@@ -382,7 +382,9 @@ class Daemon:
 
     async def _note_mappings(self, mappings: Mapping[ObjectName, ObjectMapping]) -> None:
         """Where fields are mapped otherwise than before, everything of that object is read again."""
-        targets = {obj: {source: target.name for source, target in mapping.targets.items()} for obj, mapping in mappings.items()}
+        targets = {
+            obj: {source: target.signature for source, target in mapping.targets.items()} for obj, mapping in mappings.items()
+        }
         for obj in await self.store.mapped(targets, self.edges.salesforce.server_clock.now()):
             log.warning("mapping_changed", object=obj, cure="all its records are read again, and sent where they differ")
 

@@ -15,17 +15,19 @@ from store.holds import POISONED
 from store.model import PEOPLE, Ack, Change, Claimed, Dead, HandOver, Key, ObjectName, Record, Retry
 from store.store import Store
 from stream import people
-from stream.batch import Batch, Item, Proof, Verdict
+from stream.batch import Batch, Item, Proof, Verdict, judged
 from stream.clock import Clock
+from stream.errors import StreamError
 from stream.exclusion import Exclusion, rounds
 from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
-from stream.marketo.outcomes import Operation
+from stream.marketo.outcomes import Operation, judge_error
 from stream.merges import Merges
 from stream.people_calls import PeopleCalls, Replan, carried_on
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
 from stream.settle import Settled, Waits, back, settle
+from stream.spared import asks, held_by, spare
 
 log = structlog.get_logger(__name__)
 
@@ -193,6 +195,8 @@ class Dispatch:
             self._settle(unclear, settled)
         removals = [item for item in items if isinstance(item.plan, Remove)]
         upserts = [item for item in items if isinstance(item.plan, Upsert) and not await self._passed_on(item, settled)]
+        if obj not in PEOPLE:
+            upserts = await self._spared(obj, upserts, settled)
         if removals:
             self._settle(await self._remove(obj, removals, settled), settled)
         if upserts and obj in PEOPLE:
@@ -203,6 +207,20 @@ class Dispatch:
             self._settle(await self._sales_persons(upserts), settled)
         elif upserts:
             self._settle(await self._batch(obj, "upsert").send(upserts), settled)
+
+    async def _spared(self, obj: ObjectName, items: list[Item], settled: Settled) -> list[Item]:
+        """The items without what Marketo has already and is filled only if empty; who could not be asked of goes back."""
+        try:
+            there = await held_by(self.marketo, obj, items)
+        except StreamError as error:
+            asking = [item for item in items if asks(item)]
+            attempt = max(item.claimed.entry.attempts for item in asking) + 1
+            judgement = judge_error(error, batch=1, operation="upsert", attempt=attempt, max_attempts=self.max_attempts)
+            self._settle([judged(self.holds.poison, Verdict(item, None, judgement)) for item in asking], settled)
+            return [item for item in items if item not in asking]
+        for item in items:
+            spare(item, there.get(item.entry_id, {}))
+        return items
 
     def _settle(self, verdicts: Sequence[Verdict], settled: Settled) -> None:
         settle(verdicts, settled, self.waits, self.now_ms())

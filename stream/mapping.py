@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from store.model import REF_OBJECT, ObjectName, Ref, Side
+from stream.conversions import ConversionError, FieldRule, Policy, constants
 from stream.filters import RecordFilter
 
 PERSON = {
@@ -212,11 +213,24 @@ class ValueRefusedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One Marketo field that a Salesforce field goes into."""
+    """One Marketo field that a Salesforce field goes into, and by which rule of the user's own, if by one."""
 
     name: str
     data_type: str
     length: int
+    rule: FieldRule | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """When it is sent."""
+        if self.name in TRUE_ONLY and (self.rule is None or self.rule.policy == "always"):
+            return "true_only"
+        return self.rule.policy if self.rule is not None else "always"
+
+    @property
+    def signature(self) -> str:
+        """A text that is another one where the field is filled otherwise."""
+        return self.name if self.rule is None or self.rule.is_plain else f"{self.name} {self.rule.signature}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +240,13 @@ class ObjectMapping:
     targets: Mapping[str, Target]
     known: frozenset[str]
     missing: tuple[str, ...] = ()
+    if_empty: frozenset[str] = field(init=False)
+    """The Marketo fields that are filled only where they are empty."""
+
+    def __post_init__(self) -> None:
+        """Look once which those are."""
+        names = frozenset(target.name for target in self.targets.values() if target.policy == "if_empty")
+        object.__setattr__(self, "if_empty", names)
 
     def names_of(self, sources: Iterable[str]) -> frozenset[str]:
         """The Marketo fields of these Salesforce fields."""
@@ -237,15 +258,21 @@ class ObjectMapping:
 
 
 def wanted(obj: ObjectName, own: Mapping[str, str], *, lead_company: bool = False) -> dict[str, str]:
-    """The built-in mapping of an object with the configuration's own fields over it."""
-    fields = dict(BUILT_IN[obj])
+    """The built-in mapping of an object with the configuration's own fields over it, also where they go into the same."""
+    taken = {target.lower() for target in own.values()}
+    fields = {source: target for source, target in BUILT_IN[obj].items() if target.lower() not in taken}
     if obj == "Lead" and lead_company:
         fields["Company"] = "company"
     fields.update(own)
     return {source: target for source, target in fields.items() if target and target not in READ_ONLY}
 
 
-def bind(obj: ObjectName, fields: Mapping[str, str], describe: Mapping[str, MarketoField]) -> ObjectMapping:
+def bind(
+    obj: ObjectName,
+    fields: Mapping[str, str],
+    describe: Mapping[str, MarketoField],
+    rules: Mapping[str, FieldRule] | None = None,
+) -> ObjectMapping:
     """The mapping narrowed to what Marketo's describe knows and lets be written; the rest is in `missing`."""
     by_name = {name.lower(): found for name, found in describe.items()}
     targets: dict[str, Target] = {}
@@ -261,7 +288,7 @@ def bind(obj: ObjectName, fields: Mapping[str, str], describe: Mapping[str, Mark
             missing.append(wanted_name)
             continue
         length = min(found.length or TEXT_LENGTH, LENGTHS.get((obj, found.name), found.length or TEXT_LENGTH))
-        targets[source] = Target(found.name, found.data_type.lower(), length)
+        targets[source] = Target(found.name, found.data_type.lower(), length, (rules or {}).get(source))
     return ObjectMapping(targets, frozenset(describe), tuple(sorted(missing)))
 
 
@@ -279,8 +306,12 @@ class SourceFields:
     filters: Mapping[ObjectName, RecordFilter] = field(default_factory=dict)
 
     def of(self, obj: ObjectName) -> frozenset[str]:
-        """All Salesforce fields of the object that are mapped, name a relation, or decide something."""
+        """All Salesforce fields of the object that are mapped, name a relation, or decide something; constants among them."""
         return self.by_object[obj]
+
+    def constants(self, obj: ObjectName) -> dict[str, str]:
+        """What every record of the object has, whatever Salesforce says."""
+        return constants(self.by_object[obj])
 
     def filter_of(self, obj: ObjectName) -> RecordFilter:
         """The object's filter; users are judged when they are sent, by who they own something for."""
@@ -317,6 +348,11 @@ _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.\d+)?(Z|[+-]\d{
 
 def convert(value: Any, target: Target) -> Any:
     """A Salesforce value as Marketo takes it in this field; raises ValueRefusedError. None stays None."""
+    if target.rule is not None:
+        try:
+            value = target.rule.apply(value)
+        except ConversionError as error:
+            raise ValueRefusedError(f"{target.name}: {error}") from error
     if value is None:
         return None
     if target.data_type == "boolean":

@@ -23,6 +23,7 @@ from stream.people import LookupFailed, Resolution, Resolver
 from stream.plan import Plan, Upsert
 from stream.poison import Poison
 from stream.settle import Settled, back
+from stream.spared import held_by, spare
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class PeopleCalls:
         items = self._with_room(self._whole(items, settled, now_ms), settled, now_ms)
         try:
             resolution = await self.resolver.resolve(items)
+            there = await held_by(self.marketo, "Lead", resolution.update)
         except LookupFailed as error:
             log.warning("lookup_failed", cause=str(error), records=len(items))
             for item in items:
@@ -70,6 +72,7 @@ class PeopleCalls:
         for item, filled in resolution.takeovers:
             take_over(item, filled, replan)
         for item in resolution.update:
+            spare(item, there.get(item.entry_id, {}))
             self.new_people.settle(item.claimed.record.record_id, created=True)
         updates = self._free(resolution, held, settled, now_ms)
         verdicts = await self._batch(self._update(), creates=False).send(updates) if updates else []

@@ -19,7 +19,7 @@ import orjson
 from store.model import PEOPLE, Claimed, Key, ObjectName, Record, RecordState, Ref
 from stream.filters import RecordFilter
 from stream.ids import id_of
-from stream.mapping import EXTERNAL_ID, LENGTHS, REF_FIELD, REFS_OF, TRUE_ONLY, ObjectMapping, Target, ValueRefusedError, convert
+from stream.mapping import EXTERNAL_ID, LENGTHS, REF_FIELD, REFS_OF, ObjectMapping, Target, ValueRefusedError, convert
 
 OnDelete = Literal["delete", "keep"]
 
@@ -48,6 +48,8 @@ class Upsert:
     key: str = ""
     stale_key: str = ""
     shortened: tuple[str, ...] = ()
+    if_empty: frozenset[str] = frozenset()
+    """Those of the fields that are sent only where Marketo has nothing in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,26 +194,34 @@ class _Draft:
     def fill(self, target: Target, value: Any) -> None:
         """Send a value."""
         sent = convert(value, target)
-        if target.name in TRUE_ONLY and sent is not True:
+        if target.policy == "true_only" and sent is not True:
             return
-        if (
-            isinstance(sent, str)
-            and isinstance(value, str)
-            and len(sent) < len(value)
-            and target.data_type not in {"date", "datetime"}
-        ):
+        if sent is None:  # a conversion made nothing of it
+            if target.name in self.record.filled:
+                self.clear(target)
+            return
+        if _is_cut(value, sent, target):
             self.shortened.append(target.name)
         self.fields[target.name] = sent
         self.filled.add(target.name)
 
-    def clear(self, name: str, *, doubted: bool = False) -> None:
+    def clear(self, target: Target | str, *, doubted: bool = False) -> None:
         """Send a null: Salesforce cleared what Marketo holds from us. Nothing is cleared before it was ever sent.
 
         `doubted`: it was sent, and nobody knows whether Marketo took it.
         """
-        if (self.record.in_marketo or name in self.record.filled or doubted) and name not in TRUE_ONLY:
+        name = target if isinstance(target, str) else target.name
+        cleared = isinstance(target, str) or target.policy == "always"
+        if (self.record.in_marketo or name in self.record.filled or doubted) and cleared:
             self.fields[name] = None
             self.emptied.add(name)
+
+
+def _is_cut(value: Any, sent: Any, target: Target) -> bool:
+    """Whether a text lost its end on the way."""
+    texts = isinstance(sent, str) and isinstance(value, str) and target.data_type not in {"date", "datetime"}
+    limits = {target.length, target.rule.length if target.rule else 0}
+    return texts and len(sent) < len(value) and (target.rule is None or len(sent) in limits)
 
 
 def _upsert(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
@@ -230,6 +240,7 @@ def _upsert(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
         filled=frozenset(draft.filled),
         emptied=frozenset(draft.emptied - draft.filled),
         shortened=tuple(draft.shortened),
+        if_empty=mapping.if_empty & draft.fields.keys(),
     )
 
 
@@ -241,7 +252,7 @@ def _fill_mapped(draft: _Draft, claimed: Claimed) -> None:
             if not (source == "Company" and record.account):
                 draft.fill(target, value)
         elif source in pending.doubt or source in pending.fields or (pending.whole and target.name in record.filled):
-            draft.clear(target.name, doubted=source in pending.doubt)
+            draft.clear(target, doubted=source in pending.doubt)
     if record.object == "Opportunity" and draft.fields.get("name", "") is None:  # Marketo takes none without a name
         del draft.fields["name"]
         draft.emptied.discard("name")
@@ -304,7 +315,14 @@ def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
     stale = record.sent_key if record.sent_key and record.sent_key != key else ""
     if stale and not claimed.entry.pending.whole:
         return Reread("its key in Marketo is another now: it is made anew there, whole")
-    return Upsert(fields, frozenset(draft.filled), frozenset(draft.emptied), key=key, stale_key=stale)
+    return Upsert(
+        fields,
+        frozenset(draft.filled),
+        frozenset(draft.emptied),
+        key=key,
+        stale_key=stale,
+        if_empty=draft.mapping.if_empty & fields.keys(),
+    )
 
 
 def _without(record: Record, outside: Sequence[str], rules: Rules) -> Plan:

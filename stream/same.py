@@ -19,6 +19,7 @@ _BLANKS = re.compile(r"\s+")
 def differing(wanted: Mapping[str, Any], found: Mapping[str, Any], mapping: ObjectMapping) -> dict[str, tuple[Any, Any]]:
     """Marketo field → (what was to be there, what is there), where they differ."""
     types = {target.name: target.data_type for target in mapping.targets.values()}
+    wanted = {name: value for name, value in wanted.items() if name not in mapping.if_empty or is_empty(found.get(name))}
     return {
         name: (value, found.get(name))
         for name, value in wanted.items()
@@ -30,8 +31,8 @@ def same(wanted: Any, found: Any, data_type: str) -> bool:
     """Whether the value found is the one wanted, for all that Marketo makes of values of this type."""
     if data_type == "boolean":
         return _boolean(wanted) == _boolean(found)
-    if _is_empty(wanted) or _is_empty(found):
-        return _is_empty(wanted) and _is_empty(found)
+    if is_empty(wanted) or is_empty(found):
+        return is_empty(wanted) and is_empty(found)
     if data_type in NUMERIC | DECIMAL:
         return _number(wanted, found)
     if data_type == "date":
@@ -41,7 +42,8 @@ def same(wanted: Any, found: Any, data_type: str) -> bool:
     return _text(str(wanted), str(found), data_type)
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a value of Marketo's is none."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from stream.config.keys import KeyPath, closest, keys, known_in, sections
-from stream.config.model import BEGUN, OBJECTS, WITHOUT_SECRETS, Settings
+from stream.config.closest import closest
+from stream.config.keys import KeyPath, keys, known_in, sections
+from stream.config.model import BEGUN, FIELD_RULES, OBJECTS, WITHOUT_SECRETS, Settings
 from stream.config.sources import CONFIG_VARIABLE, LOCAL_PATH, SYSTEM_PATH, Gathered, find, gather
 from stream.errors import ConfigError
 
@@ -70,7 +71,8 @@ def _judged(where: Path, gathered: Gathered, context: Mapping[str, bool]) -> Set
         settings = Settings.model_validate(gathered.tree, context=dict(context))
     except ValidationError as error:
         details = error.errors(include_url=False)
-        problems = [*problems, *(_line(one, gathered) for one in details if _path_of(one) not in gathered.broken)]
+        told = [one for one in details if _path_of(one) not in gathered.broken]
+        problems = [*problems, *(line for one in told for line in _lines(one, gathered))]
     if settings is None or problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{where}: {count} in the configuration", *problems]))
@@ -79,6 +81,10 @@ def _judged(where: Path, gathered: Gathered, context: Mapping[str, bool]) -> Set
 
 def _path_of(detail: ErrorDetails) -> KeyPath:
     return tuple(str(part) for part in detail["loc"])
+
+
+def _lines(detail: ErrorDetails, gathered: Gathered) -> list[str]:
+    return detail["ctx"]["lines"] if detail["type"] == FIELD_RULES else [_line(detail, gathered)]
 
 
 def _line(detail: ErrorDetails, gathered: Gathered) -> str:

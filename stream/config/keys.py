@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,13 +100,6 @@ def variables() -> dict[str, KeyPath]:
 def file_path(path: KeyPath) -> KeyPath:
     """The path of the key that names a secret's file."""
     return (*path[:-1], f"{path[-1]}_file")
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """The known word that was probably meant, or nothing."""
-    by_lower = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else ""
 
 
 def known_in(path: KeyPath) -> list[str]:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from stream.config.fields import WrongFields, rules_of
 from stream.config.values import (
     ApiVersion,
     BaseUrl,
     Channel,
     ClientName,
     Count,
-    FieldMap,
     FieldPrefix,
     FilterText,
     LoginUrl,
@@ -23,6 +24,7 @@ from stream.config.values import (
     SecondsOrNone,
     check_rsa_key,
 )
+from stream.conversions import FieldRule
 
 ObjectName = Literal["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]
 Flow = Literal["jwt", "client_credentials", "refresh_token", "password"]
@@ -40,6 +42,7 @@ NEEDED: dict[Flow, tuple[str, ...]] = {
 }
 
 
+FIELD_RULES = "field_rules"  # the kind of error that carries a line for each problem of a table of [fields]
 WITHOUT_SECRETS = "without secrets"  # in the validation's context: none was read, so none is missed
 BEGUN = "begun"  # and likewise: nobody has filled in yet what the finished setup gives
 
@@ -243,6 +246,9 @@ class Filters(Section):
         return text
 
 
+FieldMap = dict[str, FieldRule]
+
+
 class Fields(Section):
     """Fields added to, or overriding, the built-in mapping: `SalesforceField = "marketoField"`, a table for each object."""
 
@@ -253,10 +259,22 @@ class Fields(Section):
     Opportunity: FieldMap = Field(default_factory=dict)
     OpportunityContactRole: FieldMap = Field(default_factory=dict)
 
+    @field_validator("*", mode="plain")
+    @classmethod
+    def _are_rules(cls, table: Any, info: ValidationInfo) -> dict[str, FieldRule]:
+        try:
+            return rules_of(str(info.field_name), table)
+        except WrongFields as wrong:
+            raise PydanticCustomError(FIELD_RULES, "{lines}", {"lines": wrong.lines}) from None
+
+    def rules_of(self, name: ObjectName) -> dict[str, FieldRule]:
+        """The user's own rules of this object, by Salesforce field."""
+        rules: dict[str, FieldRule] = getattr(self, name)
+        return rules
+
     def of(self, name: ObjectName) -> dict[str, str]:
-        """The user's own mapping of this object: Salesforce field to Marketo field."""
-        fields: dict[str, str] = getattr(self, name)
-        return dict(fields)
+        """The user's own mapping of this object: Salesforce field to Marketo field, "" where it is left out."""
+        return {source: rule.to for source, rule in self.rules_of(name).items()}
 
 
 class Store(Section):

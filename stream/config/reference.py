@@ -71,11 +71,42 @@ after the record itself has changed, because Salesforce's events do not carry fo
 """
 
 FIELDS = """\
-| table | holds |
-|---|---|
-| `[fields.OBJECT]` | `SalesforceField = "marketoField"`, in the REST API names of both sides |
+In a table `[fields.OBJECT]`, in the REST API names of both sides:
 
-Fields that Marketo computes (scores, interesting moments) and the external ids cannot be set this way.
+    [fields.Contact]
+    Region__c     = "region"                                        # added
+    Title         = "jobTitle"                                      # into another field than the built-in one
+    Fax           = ""                                              # left out
+    Rating__c     = { to = "rating", policy = "if_empty" }
+    Tier__c       = { to = "tier", map = { Gold = 1, Silver = 2 }, otherwise = 3 }
+    Interests__c  = { to = "interests", join = ", ", length = 200 }
+    "=Salesforce" = "personSource"                                  # a constant, the same for every record
+
+| option | value | does |
+|---|---|---|
+| `to` | text | the Marketo field |
+| `policy` | `always` | the default: sent, and emptied where Salesforce was emptied |
+| | `if_empty` | sent only where Marketo's field is empty, never emptied (1) |
+| | `never_clear` | sent, never emptied |
+| | `true_only` | a boolean that is sent only when it is true (`unsubscribed` always is) |
+| `convert` | one of these, or a list, from left to right | |
+| | `trim`, `lower`, `upper` | of a text |
+| | `text`, `number`, `boolean`, `date`, `datetime` | makes it one (2) |
+| `map` | table | other values for some: `{ "in Salesforce" = "in Marketo" }`, by exact text |
+| `otherwise` | value | for what is not in the map; without it, that goes as it is |
+| `join` | text | stands between the values of a multi-select picklist, instead of `;` |
+| `length` | number | the most characters |
+| `too_long` | `cut` or `refuse` | what becomes of longer ones; cut is the default, and said (`value_shortened`) |
+
+(1) Marketo is asked just before, which costs a call for each batch of up to 300 updates that carry such a field. What somebody
+enters in Marketo between that answer and the update, a moment, is overwritten.
+
+(2) A boolean is made of true, yes, y, on, 1 and their opposites, a datetime of a date at midnight UTC.
+
+What cannot be converted, or is too long and refused, is a dead letter that says why. Whether the fields fit on both sides is
+checked by `msi-stream doctor` and when the daemon starts: one of your own that does not fit is left out and said
+(`field_unfit`). A change of these tables reads all records of the object again. Scores, interesting moments, external ids and
+roles' keys cannot be set this way, and people's `email` only by `Email` as it is, because people are found by it.
 """
 
 

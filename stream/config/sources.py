@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stream.config.keys import PREFIX, Key, KeyPath, closest, file_path, keys, sections, variables
+from stream.config.closest import closest
+from stream.config.keys import PREFIX, Key, KeyPath, file_path, keys, sections, variables
 from stream.errors import ConfigError
 
 CONFIG_VARIABLE = "MSI_STREAM_CONFIG"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream.config.keys import Key, KeyPath, file_path, sections
-from stream.config.text import as_toml, by_section, default_of, required
+from stream.config.text import as_key, as_toml, by_section, default_of, required
 
 HEAD = """\
 # The configuration of msi-stream. A key behind "# " stands at its default: take the "# " away to change it.
@@ -16,6 +16,7 @@ HEAD = """\
 FIELDS = """\
 # [fields.Contact]
 # Region__c = "region"
+# Also `Rating__c = { to = "rating", policy = "if_empty", convert = "upper" }`, and constants: `"=Salesforce" = "personSource"`
 """
 
 EXAMPLES: dict[KeyPath, str] = {
@@ -54,5 +55,5 @@ def _key(key: Key, given: dict[KeyPath, Any], needed: set[KeyPath]) -> list[str]
     return [*lines, f"{'' if key.path in needed else '# '}{by_file[-1]} = {default}"]
 
 
-def _pairs(fields: Mapping[str, str]) -> str:
-    return "\n".join(f"{name} = {as_toml(field)}" for name, field in fields.items())
+def _pairs(fields: Mapping[str, Any]) -> str:
+    return "\n".join(f"{as_key(name)} = {as_toml(field)}" for name, field in fields.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,13 @@ def as_toml(value: Any) -> str:
             else json.dumps(text, ensure_ascii=False)
         )
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {as_toml(inner)}" for name, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{as_key(name)} = {as_toml(inner)}" for name, inner in value.items()) + " }"
     return json.dumps(value)
+
+
+def as_key(name: str) -> str:
+    """A key, in quotes where it needs them."""
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name, ensure_ascii=False)
 
 
 def default_of(key: Key) -> str:

@@ -22,28 +22,6 @@ SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _CHANNEL = re.compile(r"/data/(ChangeEvents|[A-Za-z]\w*ChangeEvent|[A-Za-z]\w*__chn)", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z]\w*", re.ASCII)
 
-# Computed by Marketo or set by this daemon; a mapping of the user's onto one of them would break the sync.
-RESERVED_IN_MARKETO = frozenset(
-    name.lower()
-    for name in (
-        "id",
-        "leadId",
-        "leadScore",
-        "externalPersonId",
-        "externalCompanyId",
-        "externalSalesPersonId",
-        "externalOpportunityId",
-        "priority",
-        "relativeScore",
-        "relativeScoring",
-        "relativeUrgency",
-        "msiLastInterestingMomentType",
-        "msiLastInterestingMomentDate",
-        "msiLastInterestingMomentDesc",
-        "msiLastInterestingMomentSource",
-    )
-)
-
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine by its very name or address: localhost, 127.0.0.0/8, ::1."""
@@ -127,21 +105,6 @@ def _field_prefix(text: str) -> str:
     return text
 
 
-def _field_map(fields: dict[str, str]) -> dict[str, str]:
-    taken: dict[str, str] = {}
-    for salesforce, marketo in fields.items():
-        if not _FIELD.fullmatch(salesforce):
-            raise ValueError(f"Salesforce field names on the left: {salesforce!r} is none")
-        if not _FIELD.fullmatch(marketo):
-            raise ValueError(f"a Marketo field's REST API name on the right of {salesforce}: {marketo!r} is none")
-        if marketo.lower() in RESERVED_IN_MARKETO:
-            raise ValueError(f"another field than {marketo} on the right of {salesforce}: that one is not the user's to set")
-        if marketo.lower() in taken:
-            raise ValueError(f"one Salesforce field for {marketo}: {taken[marketo.lower()]} and {salesforce} both name it")
-        taken[marketo.lower()] = salesforce
-    return fields
-
-
 def _filter(text: str) -> str:
     try:
         filters.parse(text, "")
@@ -173,4 +136,3 @@ Role = Annotated[str, AfterValidator(_role)]
 MarketoFieldOrNone = Annotated[str, AfterValidator(_marketo_field_or_none)]
 FieldPrefix = Annotated[str, AfterValidator(_field_prefix)]
 FilterText = Annotated[str, AfterValidator(_filter)]
-FieldMap = Annotated[dict[str, str], AfterValidator(_field_map)]

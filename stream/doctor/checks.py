@@ -187,7 +187,7 @@ class Doctor:
             describe, held = self._salesforce.get(obj), self._marketo.get(MARKETO_OBJECT[obj])
             if describe is None or held is None:
                 continue
-            found.append(fields.field_finding(obj, self._wanted(obj), describe, held))
+            found.append(fields.field_finding(obj, self._wanted(obj), describe, held, self.settings.fields.rules_of(obj)))
             if obj == "OpportunityContactRole" and (short := fields.role_finding(describe.fields.get("Role"), held)):
                 found.append(short)
         return found + await self._sales_people()

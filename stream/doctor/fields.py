@@ -5,26 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from store.model import ObjectName
+from stream.conversions import FieldRule
 from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.doctor.marketo import NAMES
-from stream.mapping import DECIMAL, LENGTHS, NUMERIC, Target, bind
+from stream.fitting import clashes, family
+from stream.mapping import LENGTHS, Target, bind
 from stream.marketo.answers import Describe
 from stream.salesforce.rest_answers import FieldDescribe, ObjectDescribe
 
-NUMBERS = frozenset({"double", "int", "currency", "percent", "long"})
-DATES = frozenset({"date", "datetime"})
-COMPOUND = frozenset({"address", "location", "complexvalue"})
 LONG_TEXT = 255  # a Salesforce text above this is a long text area: that it is cut is what its reader expects
 
 
-def field_finding(obj: ObjectName, wanted: Mapping[str, str], salesforce: ObjectDescribe, marketo: Describe) -> Finding:
+def field_finding(
+    obj: ObjectName,
+    wanted: Mapping[str, str],
+    salesforce: ObjectDescribe,
+    marketo: Describe,
+    rules: Mapping[str, FieldRule] | None = None,
+) -> Finding:
     """One line for the fields of an object that both sides have."""
     check = f"fields of {obj} in {NAMES[obj].removeprefix('marketo ')}"
-    targets = bind(obj, wanted, marketo.fields).targets
+    mapping = bind(obj, wanted, marketo.fields, rules)
+    targets = mapping.targets
     pairs = [(salesforce.fields[source], target) for source, target in targets.items() if source in salesforce.fields]
-    if clashes := [told for source, target in pairs if (told := clash(source, target))]:
+    if wrong := list(clashes(mapping, salesforce.fields).values()):
         cure = "map them to fields of a fitting type in [fields], or change the type in Marketo: each value would be refused"
-        return failure(check, some(sorted(clashes)), cure)
+        return failure(check, some(sorted(wrong)), cure)
     if refused := [told for source, target in pairs if (told := _too_long(source, target, refused=True))]:
         cure = "lengthen the Marketo field, or shorten the values: longer ones are refused"
         return failure(check, some(sorted(refused)), cure)
@@ -35,27 +41,9 @@ def field_finding(obj: ObjectName, wanted: Mapping[str, str], salesforce: Object
     return ok(check, f"all {len(pairs)} fit{expected}")
 
 
-def clash(source: FieldDescribe, target: Target) -> str:
-    """Why no value of the Salesforce field would be taken by the Marketo one; "" where it would."""
-    kind, into = source.type, target.data_type
-    fits = {
-        "boolean": kind == "boolean",
-        "number": kind in NUMBERS,
-        "date": kind in DATES,
-        "text": kind not in COMPOUND,
-    }[_family(into)]
-    return "" if fits else f"{source.name} ({kind}) into {target.name} ({into})"
-
-
-def _family(data_type: str) -> str:
-    if data_type in NUMERIC or data_type in DECIMAL:
-        return "number"
-    return {"boolean": "boolean", "date": "date", "datetime": "date"}.get(data_type, "text")
-
-
 def _too_long(source: FieldDescribe, target: Target, *, refused: bool) -> str:
     """What is longer in Salesforce than in Marketo: an email address is refused then, another text is cut."""
-    if _family(target.data_type) != "text" or source.length <= target.length or (target.data_type == "email") is not refused:
+    if family(target.data_type) != "text" or source.length <= target.length or (target.data_type == "email") is not refused:
         return ""
     return f"{source.name} ({source.length:,} characters) into {target.name} ({target.length:,})"
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from store.model import ObjectName
 from stream.catalog import ALWAYS
-from stream.config.keys import closest
+from stream.config.closest import closest
+from stream.conversions import constants
 from stream.doctor.findings import Finding, failure, ok, some, warning
 from stream.mapping import CONTROL, NEEDED, REF_FIELD, REFS_OF
 from stream.salesforce.rest_answers import FieldDescribe, Limit, ObjectDescribe
@@ -30,7 +31,7 @@ def object_finding(
 ) -> Finding:
     """Whether the object's mapped fields, those that tie records together, and its filter's (`deciding`) may be read."""
     check = f"salesforce {obj}"
-    unseen = wanted | ALWAYS
+    unseen = (wanted | ALWAYS) - constants(wanted).keys()
     unseen -= describe.fields.keys()
     needed = {*ALWAYS, *NEEDED[obj], *CONTROL[obj], *(REF_FIELD[ref] for ref in REFS_OF[obj])}
     if hidden := sorted(unseen & deciding):

@@ -186,6 +186,14 @@ EVENTS = (
         same="object",
     ),
     event(
+        "error",
+        "field_unfit",
+        "object field cause",
+        "a field of the configuration's own does not fit where it is mapped to, by what both sides say of them: it is left out",
+        "convert it, or map it to another field in `[fields]`; `msi-stream doctor` shows whether it fits",
+        same="object field",
+    ),
+    event(
         "warning",
         "filter_changed",
         "object cure",

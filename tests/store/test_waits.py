@@ -38,6 +38,17 @@ def a_contact() -> Change:
 # ── parents
 
 
+async def test_a_parent_that_was_taken_off_during_a_read_does_not_come_back_with_it(outbox: Outbox) -> None:
+    await company_synced(outbox)
+    await outbox.take(event("Contact", CONTACT, {"Title": "x"}, refs=owned_by(account=ACCOUNT)))
+    (entry,) = await outbox.reads("Contact")
+    off = NOON + 5 * SECOND
+    await outbox.take(event("Contact", CONTACT, {"AccountId": None}, refs={"account": None}, commit_ms=off))
+    read = row("Contact", CONTACT, NOON_S + 1, {"AccountId": ACCOUNT}, refs=owned_by(account=ACCOUNT))
+    await outbox.store.settle_reads({entry.entry_id: ReadResult(read)}, outbox.now_ms)
+    assert await outbox.to_read() == {("Contact", CONTACT): "changed while it was read"}
+
+
 async def test_a_parent_nobody_has_seen_is_read_and_goes_first(outbox: Outbox) -> None:
     taken = await outbox.take(a_contact())
     assert sorted(taken.asked) == [("Account", ACCOUNT), ("User", OWNER)]

@@ -17,6 +17,7 @@ from stream.config import sources as config_sources
 from stream.config.keys import keys, variables
 from stream.config.reference import reference
 from stream.config.template import template
+from stream.conversions import FieldRule
 from stream.errors import ConfigError
 
 Read = Callable[..., Loaded]
@@ -313,6 +314,18 @@ class TestFields:
             ("Region__c = 5", "text in quotes"),
             ('Score__c = "leadScore"', "not the user's to set"),
             ('My_Id__c = "externalPersonId"', "not the user's to set"),
+            ('Work_Email__c = "email"', "expected Email to go into email, and nothing else"),
+            ('Email = "otherEmail"', "expected Email to go into email, and nothing else"),
+            ('Email = { to = "email", convert = "lower" }', "expected none: people are found by their email"),
+            ('Region__c = { too = "region" }', "did you mean to?"),
+            ('Region__c = { policy = "always" }', 'found no "to"'),
+            ('Region__c = { to = "region", policy = "if_emty" }', "did you mean if_empty?"),
+            ('Region__c = { to = "region", convert = ["trim", "uper"] }', "did you mean upper?"),
+            ('Region__c = { to = "region", map = "x" }', "expected a table of values"),
+            ('Region__c = { to = "region", otherwise = "x" }', 'found no "map" beside it'),
+            ('Region__c = { to = "region", length = 0 }', "a whole number of at least 1"),
+            ('Region__c = { to = "region", too_long = "cutt" }', "did you mean cut?"),
+            ('"=" = "region"', "expected a constant behind it"),
             ('A__c = "region"\nB__c = "region"', "A__c and B__c both name it"),
         ],
     )
@@ -320,6 +333,27 @@ class TestFields:
         [problem] = problems(read, f"{MINIMAL}[fields.Contact]\n{line}\n")
         assert problem.startswith("fields.Contact")
         assert expected in problem
+
+    def test_all_that_is_wrong_in_all_tables_is_told_at_once(self, read: Read) -> None:
+        text = MINIMAL + '[fields.Contact]\nA__c = "le ad"\nB__c = { to = "b", polcy = "always", length = -1 }\n'
+        text += '[fields.Lead]\n"A c" = "x"\n[filters]\nLead = "x"\n[fields.Contat]\nX = "y"\n'
+        found = problems(read, text)
+        assert [line.split(":")[0] for line in sorted(found)] == [
+            "fields.Contact.A__c",
+            "fields.Contact.B__c.length",
+            "fields.Contact.B__c.polcy",
+            "fields.Contat",
+            "fields.Lead",
+            "filters.Lead",
+        ]
+        assert any("did you mean fields.Contact?" in line for line in found)
+
+    def test_rules_and_constants(self, read: Read) -> None:
+        rule = '{ to = "rating", policy = "if_empty", convert = "upper", map = { A = "1" }, otherwise = "2", length = 5 }'
+        loaded = read(MINIMAL + f'[fields.Lead]\nRating__c = {rule}\nFax = ""\n"=Web" = "personSource"\n')
+        rules = loaded.settings.fields.rules_of("Lead")
+        assert rules["Rating__c"] == FieldRule("rating", "if_empty", ("upper",), {"A": "1"}, "2", length=5)
+        assert loaded.settings.fields.of("Lead") == {"Rating__c": "rating", "Fax": "", "=Web": "personSource"}
 
 
 class TestEnvironment:
