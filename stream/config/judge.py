@@ -101,6 +101,8 @@ def _unknown(path: KeyPath, value: Any) -> str:
     table, word = path[:-1], path[-1]
     if path == ("deliver", "deletes", "User"):
         return "found a key that does not exist: sales persons are never deleted"
+    if table == ("fields",) and not isinstance(value, dict):
+        return "found a field outside of its object's table, expected it in one such as [fields.Contact]"
     what = "section" if isinstance(value, dict) else "key"
     known = known_in(table)
     meant = closest(word, known)
@@ -141,7 +143,11 @@ def _expected(path: KeyPath, detail: ErrorDetails) -> str:
             return "a number that is not infinite"
     if path in sections():
         return f"a table [{'.'.join(path)}]"
-    return keys()[path].asks_for if path in keys() else "text in quotes"
+    if path not in keys():
+        return "text in quotes"
+    value, choices = detail["input"], keys()[path].choices
+    meant = closest(value, choices) if isinstance(value, str) else ""
+    return keys()[path].asks_for + (f": did you mean {meant}?" if meant else "")
 
 
 def _warnings(settings: Settings) -> list[str]:

@@ -177,7 +177,7 @@ class TestWhatIsRefused:
         text = '[salesforce]\nflow = "jvt"\nclient_idd = "x"\n[deliver]\nbatch_size = "many"\n[log]\nlevel = "loud"\n[scorse]\n'
         lines = problems(read, text, {"MSI_STREAM_LOG__FORMAT": "xml"})
         for part in (
-            'salesforce.flow: found "jvt", expected one of jwt, client_credentials, refresh_token, password',
+            'salesforce.flow: found "jvt", expected one of jwt, client_credentials, refresh_token, password: did you mean jwt?',
             "salesforce.client_idd: found an unknown key, did you mean salesforce.client_id?",
             'deliver.batch_size: found "many", expected a whole number',
             'log.level: found "loud", expected one of debug, info, warning, error',
@@ -354,6 +354,31 @@ class TestFields:
         rules = loaded.settings.fields.rules_of("Lead")
         assert rules["Rating__c"] == FieldRule("rating", "if_empty", ("upper",), {"A": "1"}, "2", length=5)
         assert loaded.settings.fields.of("Lead") == {"Rating__c": "rating", "Fax": "", "=Web": "personSource"}
+
+    def test_a_field_outside_of_an_objects_table(self, read: Read) -> None:
+        [line] = problems(read, with_section("fields", 'Title = "title"'))
+        assert line.startswith("fields.Title: ")
+        assert "expected it in one such as [fields.Contact]" in line
+
+
+class TestChoices:
+    @pytest.mark.parametrize(
+        ("section", "line", "meant"),
+        [
+            ("salesforce.objects", 'Contact = "streem"', "stream"),
+            ("log", 'level = "WARN"', "warning"),
+            ("deliver", 'shared_email = "Shared"', "share"),
+            ("deliver.deletes", 'Lead = "deleted"', "delete"),
+        ],
+    )
+    def test_a_misspelt_choice_is_told_which_was_meant(self, read: Read, section: str, line: str, meant: str) -> None:
+        [problem] = problems(read, with_section(section, line))
+        assert problem.startswith(f"{section}.{line.split(' ', maxsplit=1)[0]}: ")
+        assert problem.endswith(f": did you mean {meant}?")
+
+    def test_one_that_is_like_none_is_told_all(self, read: Read) -> None:
+        [problem] = problems(read, with_section("log", 'format = "xyzzy"'))
+        assert problem.endswith("expected one of json, console")
 
 
 class TestEnvironment:
