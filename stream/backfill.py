@@ -13,12 +13,13 @@ from store.coverage import gaps
 from store.database import is_held
 from store.model import OBJECTS, Hole, ObjectName
 from store.store import Store
-from store.view import coverage
+from store.view import coverage, heartbeat
 from stream.clock import Clock
 from stream.config.model import Settings
 
 WHY = "asked for by the operator"
 LOOK_SECONDS = 0.5
+SILENT_SECONDS = 30.0  # a daemon speaks every few seconds
 _AGO = re.compile(r"(\d+)([hd])", re.IGNORECASE)
 _UNIT_S = {"h": 3600, "d": 86400}
 
@@ -100,10 +101,19 @@ def _standing(obj: ObjectName, told: Mapping[str, Any] | None, left: bool) -> St
 
 
 async def watch(path: Path, channel: str, asked: Asked, clock: Clock) -> AsyncIterator[list[Standing]]:
-    """How it stands, again and again, until all is read or no daemon runs (the last standings then still wait)."""
+    """How it stands, again and again, until all is read, or no daemon runs or speaks (the last standings then still wait)."""
+    began = clock.monotonic()
     while True:
         now = await standings(path, channel, asked)
         yield now
         if all(each.stage == "done" for each in now) or not is_held(path):
             return
+        if clock.monotonic() - began > SILENT_SECONDS and await _is_silent(path, clock):
+            return
         await clock.sleep(LOOK_SECONDS)
+
+
+async def _is_silent(path: Path, clock: Clock) -> bool:
+    """Whether the daemon that holds the store has said nothing for long: it hangs."""
+    beat = await heartbeat(path)
+    return beat is None or beat["stopped"] or clock.now() - beat["at"] > SILENT_SECONDS

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from store import holds, view
-from store.database import is_held
 from store.holds import Flow, Holds
 from store.store import Store
 from store.writer import Work
 from stream.clock import Clock
+from stream.taken_up import TakenUp, taken_up
 
 TAKEN_UP_SECONDS = 15.0  # a daemon looks every second, and tells so with its next heartbeat
-LOOK_SECONDS = 0.2
-
-TakenUp = Literal["yes", "not yet", "no daemon"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +48,9 @@ async def _write(path: Path, work: Work[Holds], clock: Clock, done: Callable[[se
 
 async def _taken_up(path: Path, clock: Clock, done: Callable[[set[str]], bool]) -> TakenUp:
     """Wait until the daemon's heartbeat says so."""
-    deadline = clock.monotonic() + TAKEN_UP_SECONDS
-    while is_held(path):
+
+    async def seen() -> bool:
         beat = await view.heartbeat(path)
-        if beat is not None and not beat["stopped"] and done(set(beat.get("held", ()))):
-            return "yes"
-        if clock.monotonic() > deadline:
-            return "not yet"
-        await clock.sleep(LOOK_SECONDS)
-    return "no daemon"
+        return beat is not None and not beat["stopped"] and done(set(beat.get("held", ())))
+
+    return await taken_up(path, clock, seen, TAKEN_UP_SECONDS)

@@ -14,6 +14,7 @@ import click
 
 from store import repair
 from store.beside import Beside
+from store.database import is_held
 from store.store import Store
 from stream.asking import Asking, asking
 from stream.audit import Audit, Chosen
@@ -161,7 +162,8 @@ async def _audit(settings: Settings, sample: int | None, *, mend: bool, as_json:
             tell(f"{error.message}; {audit.looked_at:,} of {chosen.total:,} records were compared", error.hint)
         report.end()
     if mend:
-        click.echo(f"{report.repaired:,} queued: a running daemon takes them up within seconds.", err=True)
+        when = "the daemon takes" if is_held(settings.store.path) else "no daemon runs, and the next start takes"
+        click.echo(f"{report.repaired:,} queued: {when} them up.", err=True)
     return DEGRADED if report.differences or report.error else 0
 
 

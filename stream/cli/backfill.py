@@ -15,7 +15,7 @@ from store.database import is_held
 from store.model import OBJECTS
 from stream import backfill as reading
 from stream.backfill import Asked, Standing
-from stream.cli.options import DEGRADED, config_option, console
+from stream.cli.options import DEGRADED, config_option, console, tell
 from stream.clock import SystemClock
 from stream.config import load
 from stream.config.model import Settings
@@ -31,7 +31,7 @@ it goes on where it was. Ctrl-C only ends the watching.
 \b
 Exit codes:
   0    all is read; or, with --no-wait or where no daemon runs, noted
-  1    the daemon ended before all was read; its next start goes on with it
+  1    the daemon ended, or fell silent, before all was read; it or its next start goes on with it
   2    the configuration, the store or an argument cannot be used
   130  interrupted (Ctrl-C); the daemon goes on
 
@@ -80,7 +80,10 @@ async def _watch(settings: Settings, asked: Asked, clock: SystemClock) -> int:
     if all(each.stage == "done" for each in last):
         click.echo(f"All is read: {', '.join(asked.objects)}.")
         return 0
-    click.echo("The daemon has ended; its next start goes on with it.", err=True)
+    if is_held(settings.store.path):
+        tell("the daemon has not taken it up yet, and says nothing", "msi-stream status tells how it stands")
+    else:
+        click.echo("The daemon has ended; its next start goes on with it.", err=True)
     return DEGRADED
 
 

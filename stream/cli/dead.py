@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
+from store.database import is_held
 from store.model import OBJECTS
 from stream import dead as letters
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, table, tell
 from stream.clock import SystemClock
 from stream.config import load
 from stream.dead import Done, Selection
+from stream.taken_up import TakenUp, letters_taken_up
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +51,8 @@ ACT_EPILOG = """A target is an entry number, or a Salesforce id of 15 or 18 char
 \b
 Exit codes:
   0  done
-  1  one of the targets is no dead letter, or cannot be tried again; the others are done
+  1  one of the targets is no dead letter, or cannot be tried again, and the others are done; or the running daemon has not
+     taken them up yet
   2  nothing was chosen, or the configuration, the store or an argument cannot be used
 
 \b
@@ -122,11 +125,13 @@ def show(ctx: click.Context, targets: tuple[str, ...], config: Path | None) -> N
 def retry(
     ctx: click.Context, targets: tuple[str, ...], config: Path | None, obj: str | None, code: str | None, *, everything: bool
 ) -> None:
-    """Put dead letters back, after their cause was mended. A running daemon takes them up within seconds."""
-    now_ms = int(SystemClock().now() * 1000)
+    """Put dead letters back, after their cause was mended; say whether a running daemon has taken them up."""
+    clock, path = SystemClock(), _store(config)
     selection = _chosen(targets, obj, code, everything=everything)
-    done = asyncio.run(letters.retry(_store(config), selection, now_ms))
-    ctx.exit(_tell_done(done, "put back"))
+    done = asyncio.run(letters.retry(path, selection, int(clock.now() * 1000)))
+    wrong = _tell_done(done, "put back")
+    standing = asyncio.run(letters_taken_up(path, done.letters, clock)) if done.letters else "no daemon"
+    ctx.exit(_tell_taken_up(standing, some=bool(done.letters)) or wrong)
 
 
 @dead.command(epilog=f"{ACT_EPILOG}  msi-stream dead drop 17\n  msi-stream dead drop --all")
@@ -141,8 +146,12 @@ def drop(
     """Give dead letters up: what waits for them goes on without that relation."""
     now_ms = int(SystemClock().now() * 1000)
     selection = _chosen(targets, obj, code, everything=everything)
-    done = asyncio.run(letters.drop(_store(config), selection, now_ms))
-    ctx.exit(_tell_done(done, "given up"))
+    path = _store(config)
+    done = asyncio.run(letters.drop(path, selection, now_ms))
+    wrong = _tell_done(done, "given up")
+    if done.letters and not is_held(path):
+        click.echo("No daemon runs: what waited for them goes on with the next start.")
+    ctx.exit(wrong)
 
 
 def _chosen(targets: Sequence[str], obj: str | None, code: str | None, *, everything: bool) -> Selection:
@@ -161,6 +170,21 @@ def _tell_done(done: Done, what: str) -> int:
             "the records that it names were read by themselves: look at it with `dead show`, then drop it",
         )
     return _tell_unknown(done.unknown) or (DEGRADED if done.kept else 0)
+
+
+def _tell_taken_up(standing: TakenUp, *, some: bool) -> int:
+    if not some:
+        return 0
+    if standing == "not yet":
+        tell("the daemon has not taken them up yet; it does so as soon as it can", "msi-stream status tells how it stands")
+        return DEGRADED
+    told = {
+        "yes": "The daemon has taken them up: `msi-stream why ID` tells what became of each.",
+        "no daemon": "No daemon runs: the next start tries them.",
+        "held": "Delivery is held, so they wait: `msi-stream resume deliver` lets it go on.",
+    }
+    click.echo(told[standing])
+    return 0
 
 
 def _tell_unknown(unknown: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from sandbox.stage_proofs import Proof, prove
 from stream.cli.demo_daemon import COMMAND, DaemonProcess, write_config
 from stream.cli.demo_story import Story, daemon_settings
 from stream.cli.demo_view import LiveView, PlainView, console, final_table, problems
+from stream.cli.options import json_option, print_json
 from stream.clock import SystemClock
 
 FEWEST_PEOPLE, MOST_PEOPLE = 40, 20_000
@@ -47,14 +49,15 @@ Example:
     metavar="N",
     help=f"How many contacts and leads there are ({FEWEST_PEOPLE} to {MOST_PEOPLE}); the rest of the org grows with them.",
 )
+@json_option
 @click.pass_context
-def demo(ctx: click.Context, records: int) -> None:
+def demo(ctx: click.Context, records: int, *, as_json: bool) -> None:
     """Watch the daemon work, on this machine alone.
 
     Starts a simulated Salesforce and a simulated Marketo, and the real daemon between them: a backlog, live changes, changing
     scores, a restart, lead conversions, a kill -9. Ends with a table of what was proven by comparing the two systems.
     """
-    ctx.exit(asyncio.run(_interruptible(lambda: play(records))))
+    ctx.exit(asyncio.run(_interruptible(lambda: play(records, as_json=as_json))))
 
 
 async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
@@ -81,16 +84,21 @@ async def _interruptible(work: Callable[[], Awaitable[int]]) -> int:
             loop.remove_signal_handler(number)
 
 
-async def play(people: int, command: Sequence[str] = COMMAND) -> int:
-    """The whole demo with so many people, and a daemon that is started by the command; the exit code."""
+async def play(people: int, command: Sequence[str] = COMMAND, *, as_json: bool = False) -> int:
+    """The whole demo with so many people, and a daemon that is started by the command; the exit code.
+
+    With `as_json` the story goes to stderr, and the lines of the table to stdout.
+    """
     folder = Path(tempfile.mkdtemp(prefix="msi-stream-demo-"))
-    screen, stage = console(), Stage()
+    screen, stage = Console(stderr=True, highlight=False) if as_json else console(), Stage()
     daemon = DaemonProcess(folder / "config.toml", folder / "store.db", folder / LOG_NAME, command)
     keep = False
     try:
         await stage.start()
         write_config(daemon.config, {**stage.settings(), **daemon_settings(people), "store.path": str(daemon.store)})
         story, proofs = await _told(screen, stage, daemon, people)
+        if as_json:
+            print_json([asdict(proof) for proof in proofs])
         keep = not _report(screen, proofs, story.seconds, daemon.log)
         return int(keep)
     except Exception:

@@ -9,6 +9,7 @@ import click
 from stream.cli.audit import audit
 from stream.cli.backfill import backfill
 from stream.cli.backup import backup
+from stream.cli.completion import completion
 from stream.cli.dead import dead
 from stream.cli.demo import demo
 from stream.cli.doctor import doctor
@@ -64,6 +65,7 @@ for command in (
     pause,
     resume,
     backup,
+    completion,
 ):
     cli.add_command(command)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, table
+from stream.cli.status_watch import watch
 from stream.clock import SystemClock
 from stream.config import load
 from stream.status import Status
@@ -25,36 +28,46 @@ quota's day, at the rate of the last hour.
 
 \b
 Exit codes:
-  0  all well
+  0  all well (with --watch: when it was ended)
   1  stopped, degraded or failing; the reasons say why
   2  the configuration or the store cannot be used
 
 \b
-Example:
+Examples:
   msi-stream status --json | jq .reasons
+  msi-stream status --watch
 """
 
 
 @click.command(epilog=EPILOG)
+@click.option("--watch", "watching", is_flag=True, help="Draw it again every second, until q or Ctrl-C; in a terminal only.")
 @config_option
 @json_option
 @click.pass_context
-def status(ctx: click.Context, config: Path | None, *, as_json: bool) -> None:
+def status(ctx: click.Context, config: Path | None, *, watching: bool, as_json: bool) -> None:
     """Tell how the daemon stands: freshness, backlog, what is blocked and why, dead letters, calls, hours to loss."""
-    found = asyncio.run(find_status(load(config, os.environ, secrets=False).settings, SystemClock().now()))
-    if as_json:
-        print_json(found.as_json())
+    if watching and as_json:
+        raise click.UsageError("--watch draws for people, --json prints once for programs: leave out one")
+    if watching and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.UsageError("--watch needs a terminal")
+    settings, clock = load(config, os.environ, secrets=False).settings, SystemClock()
+    if watching:
+        found = asyncio.run(watch(settings, clock, console(), _drawn))
     else:
-        _show(found, console())
+        found = asyncio.run(find_status(settings, clock.now()))
+        print_json(found.as_json()) if as_json else console().print(_drawn(found))
     ctx.exit(0 if found.state == "ok" else DEGRADED)
 
 
-def _show(found: Status, out: Console) -> None:
-    out.print(found.state, style=STYLES[found.state])
-    for reason in found.reasons:
-        out.print(f"  {reason}")
-    out.print()
-    facts = found.facts
+def _drawn(found: Status) -> RenderableType:
+    reasons = [Text(f"  {reason}") for reason in found.reasons]
+    parts: list[RenderableType] = [Text(found.state, style=STYLES[found.state]), *reasons, Text(""), _facts(found.facts)]
+    if found.facts["blocked"]:
+        parts += _blocked(found.facts)
+    return Group(*parts)
+
+
+def _facts(facts: Mapping[str, Any]) -> RenderableType:
     rows = table("", "", heads=False)
     fresh = facts["freshness_seconds"]
     rows.add_row("freshness", f"p50 {_seconds(fresh['p50'])}, p99 {_seconds(fresh['p99'])}, oldest {_seconds(fresh['oldest'])}")
@@ -71,21 +84,17 @@ def _show(found: Status, out: Console) -> None:
     new, people = facts["new_people"], facts["people"]
     rows.add_row("new people", f"{new['today']:,} of {new['limit']:,} today, {new['waiting']:,} waiting")
     rows.add_row("people", f"{people['synced']:,} synced, scores swept until {people['swept_until'] or '–'}")
-    out.print(rows)
-    if facts["blocked"]:
-        _show_blocked(facts, out)
+    return rows
 
 
-def _show_blocked(facts: Mapping[str, Any], out: Console) -> None:
+def _blocked(facts: Mapping[str, Any]) -> list[RenderableType]:
     """What the most entries wait for; a screen holds no more."""
-    out.print()
     rows = table("waiting", "entries", "for", "why")
     for each in facts["blocked"][:BLOCKED_ROWS]:
         parent = each["waits_for"]
         rows.add_row(each["object"], str(each["entries"]), f"{parent['object']} {parent['id']}", each["why"])
-    out.print(rows)
-    if len(facts["blocked"]) > BLOCKED_ROWS:
-        out.print("… and others: `msi-stream status --json` names them")
+    more = len(facts["blocked"]) > BLOCKED_ROWS
+    return [Text(""), rows, *([Text("… and others: `msi-stream status --json` names them")] if more else [])]
 
 
 def _complete(coverage: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -11,6 +11,11 @@ import pytest
 from sandbox.oracle_rules import Rules
 from store.model import Change, Dead, ObjectName, Unreadable
 from store.store import Store
+from stream import dead as letters_of
+from stream import flows
+from stream import taken_up as taking
+from stream.clock import SystemClock
+from stream.dead import Selection
 from stream.ids import widen
 from tests.cli.shell import ask, config_file, here_and_now
 from tests.flow.scenes import company
@@ -196,3 +201,36 @@ async def test_a_running_daemon_takes_up_a_score_that_was_put_back(tmp_path: Pat
         assert "1 dead letter put back" in (await ask(here, "dead", "retry", "--object", "Contact")).out
         await here.until_quiet(seconds=12)
         assert not await here.dead()
+
+
+async def test_a_running_daemon_that_takes_letters_up_is_told_from_one_that_hangs_or_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    await store_with_letters(path)
+    (letter,) = [each for each in await letters_of.listed(path, Selection()) if each.object == "Account"]
+    assert await taking.letters_taken_up(path, [letter], SystemClock()) == "no daemon"
+    store = await Store.open(path)  # holds the lock, and takes up what this test lets it
+    try:
+        await letters_of.retry(path, Selection.of([str(letter.entry)]), 5000)
+        monkeypatch.setattr(taking, "TAKEN_UP_SECONDS", 0.3)
+        monkeypatch.setattr(flows, "TAKEN_UP_SECONDS", 0.1)
+        assert await taking.letters_taken_up(path, [letter], SystemClock()) == "not yet"
+        await flows.pause(path, ["deliver"], SystemClock())
+        assert await taking.letters_taken_up(path, [letter], SystemClock()) == "held"
+        await flows.resume(path, ["deliver"], SystemClock())
+        monkeypatch.setattr(taking, "TAKEN_UP_SECONDS", 30.0)
+        waiting = asyncio.create_task(taking.letters_taken_up(path, [letter], SystemClock()))
+        await store.claim("Account", "upsert", most=300, now_ms=6000, linger_ms=0)
+        assert await waiting == "yes"
+    finally:
+        await store.close()
+
+
+def test_without_a_daemon_it_is_said_when_they_are_tried(letters: Path) -> None:
+    said = here_and_now("dead", "retry", "--code", "1006", "--config", str(letters))
+    assert (said.code, said.err) == (0, "")
+    assert "No daemon runs: the next start tries them." in said.out
+    said = here_and_now("dead", "drop", "--code", "1003", "--config", str(letters))
+    assert "goes on with the next start" in said.out
+    assert "No daemon" not in here_and_now("dead", "retry", "--code", "1006", "--config", str(letters)).out

@@ -1,0 +1,93 @@
+"""A command in a real terminal of its own: what is drawn, keys, window sizes, and how the terminal is left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stream.clock import SystemClock
+
+ROOT = Path(__file__).parents[2]
+SECONDS_MOST = 40.0
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]")
+
+
+@dataclass(slots=True)
+class Terminal:
+    """The side that a person sits at."""
+
+    process: subprocess.Popen[bytes]
+    here: int
+    there: int
+    before: list[Any]
+    seen: str = ""
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    def until(self, words: str) -> str:
+        """Read what is drawn until these words stand there; returns all that was drawn since the last call."""
+        deadline = self.clock.monotonic() + SECONDS_MOST
+        while words not in self.seen:
+            left = deadline - self.clock.monotonic()
+            assert left > 0, f"no {words!r} in {self.seen[-2000:]!r}"
+            if select.select([self.here], [], [], min(left, 0.5))[0]:
+                self.seen += _SEQUENCE.sub("", os.read(self.here, 65536).decode(errors="replace"))
+        drawn, self.seen = self.seen, ""
+        return drawn
+
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self.here, keys)
+
+    def resize(self, columns: int, rows: int = 40) -> None:
+        """Make the window larger or smaller; the kernel tells the command."""
+        fcntl.ioctl(self.here, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def ended(self) -> int:
+        """The exit code, once it has ended; the terminal must be as it was."""
+        deadline = self.clock.monotonic() + SECONDS_MOST
+        while self.process.poll() is None:
+            assert self.clock.monotonic() < deadline, "it does not end"
+            if select.select([self.here], [], [], 0.1)[0]:
+                self.seen += _SEQUENCE.sub("", os.read(self.here, 65536).decode(errors="replace"))
+        assert termios.tcgetattr(self.there) == self.before
+        return self.process.returncode
+
+
+@contextmanager
+def terminal(*words: str, columns: int = 120, rows: int = 40) -> Iterator[Terminal]:
+    """`msi-stream …` in a new terminal."""
+    here, there = pty.openpty()
+    fcntl.ioctl(here, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MSI_STREAM_")}
+    environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    environ.pop("COLUMNS", None)
+    environ.pop("LINES", None)
+    before = termios.tcgetattr(there)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream", *words],
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        env=environ,
+        preexec_fn=lambda: os.login_tty(os.dup(there)),  # noqa: PLW1509 - the child needs a controlling terminal, and has no threads yet
+        close_fds=False,
+    )
+    try:
+        yield Terminal(process, here, there, before)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(here)
+        os.close(there)
