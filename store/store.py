@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiosqlite
 import orjson
 
-from store import admin, beside, coverage, history, holds, intake, outbox, scores, times, waits
+from store import admin, beside, coverage, history, holds, intake, outbox, role_keys, scores, times, waits
 from store.database import Lock, open_database
 from store.errors import StoreBlocked
 from store.model import (
@@ -341,9 +341,17 @@ class Store:
         rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
         return {(row["object"], row["record_id"]) for row in rows if row["state"] != "dead"}
 
-    async def intend_keys(self, keys: Mapping[str, str]) -> None:
-        """Contact roles are about to be sent under these keys: role id → key."""
-        await self.submit(lambda tx: tx.run_many("put_sent_key", [(key, record_id) for record_id, key in keys.items()]))
+    async def intend_keys(self, keys: Mapping[str, str], old: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Contact roles are about to be sent under these keys (role id → key); `old`: under which they perhaps stand there."""
+        await self.submit(lambda tx: role_keys.intend(tx, keys, old or {}))
+
+    async def old_role_keys(self, record_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Under which other keys these contact roles perhaps stand in Marketo."""
+        return await self.submit(lambda tx: role_keys.old_keys(tx, record_ids))
+
+    async def forget_role_keys(self, record_ids: Sequence[str]) -> None:
+        """These contact roles stand under no other key any more."""
+        await self.submit(lambda tx: role_keys.forget_old(tx, record_ids))
 
     async def sharing_role(self, sent_key: str, record_id: str) -> int:
         """How many other living contact roles stand behind the same Marketo role."""

@@ -241,7 +241,8 @@ class Dispatch:
     async def _remove(self, obj: ObjectName, items: Sequence[Item], settled: Settled) -> list[Verdict]:
         """Delete, unless other living records stand behind the same person or role."""
         alone: list[Item] = []
-        for item in items:
+        stuck = await self._drop_old(items, await self._old_keys(items)) if obj == "OpportunityContactRole" else {}
+        for item in [each for each in items if each.entry_id not in stuck]:
             record = item.claimed.record
             if obj in PEOPLE and await self._pass_on(record, settled):
                 settled.add(carried_on(item))
@@ -251,7 +252,7 @@ class Dispatch:
                 settled.add(Ack(item.entry_id, record.key, state=gone, why=why))
             else:
                 alone.append(item)
-        return await self._batch(obj, "delete").send(alone) if alone else []
+        return [*stuck.values(), *(await self._batch(obj, "delete").send(alone) if alone else [])]
 
     async def _sales_persons(self, items: Sequence[Item]) -> list[Verdict]:
         """Upsert sales persons; where Marketo will not change an email (its describe says so), all else is sent without it.
@@ -276,26 +277,42 @@ class Dispatch:
         return list(verdicts.values())
 
     async def _roles(self, items: Sequence[Item]) -> list[Verdict]:
-        """Upsert the roles. Where a role's key is another now, the old one goes first.
+        """Upsert the roles. Where a role's key is another now, the new one is sent first, and then the old one goes.
 
-        The new key is written down before it is sent: a role whose answer is lost can be found, and deleted, all the same.
+        All keys are written down before: a role whose answer is lost can be found, and deleted, all the same.
         """
-        stuck = await self._stale_roles(items)
-        free = [item for item in items if item.entry_id not in {verdict.item.entry_id for verdict in stuck}]
-        await self.store.intend_keys(
-            {item.claimed.record.record_id: item.plan.key for item in free if isinstance(item.plan, Upsert)}
-        )
-        return stuck + await self._batch("OpportunityContactRole", "upsert").send(free)
+        old = await self._old_keys(items)
+        keys = {item.claimed.record.record_id: item.plan.key for item in items if isinstance(item.plan, Upsert)}
+        await self.store.intend_keys(keys, old)
+        verdicts = await self._batch("OpportunityContactRole", "upsert").send(items)
+        stuck = await self._drop_old([verdict.item for verdict in verdicts if verdict.result is not None], old)
+        return [stuck.get(verdict.item.entry_id, verdict) for verdict in verdicts]
 
-    async def _stale_roles(self, items: Sequence[Item]) -> list[Verdict]:
-        """Delete the roles as they were, unless another record stands behind them; returns what could not be done."""
-        stale: list[Item] = []
+    async def _old_keys(self, items: Sequence[Item]) -> dict[str, list[str]]:
+        """Under which other keys the roles perhaps stand in Marketo."""
+        held = await self.store.old_role_keys([item.claimed.record.record_id for item in items])
+        old: dict[str, list[str]] = {}
         for item in items:
-            old = item.plan.stale_key if isinstance(item.plan, Upsert) else ""
-            if old and not await self.store.sharing_role(old, item.claimed.record.record_id):
-                stale.append(Item(item.claimed, Remove(role_key(old)), role_key(old)))
-        verdicts = await self._batch("OpportunityContactRole", "delete").send(stale)
-        return [verdict for verdict in verdicts if verdict.result is None]
+            own, record_id = item.plan, item.claimed.record.record_id
+            stale, now = (own.stale_key, own.key) if isinstance(own, Upsert) else ("", item.claimed.record.sent_key)
+            if keys := sorted({*held.get(record_id, ()), stale} - {"", now}):
+                old[record_id] = keys
+        return old
+
+    async def _drop_old(self, items: Sequence[Item], old: Mapping[str, Sequence[str]]) -> dict[int, Verdict]:
+        """Delete the roles as they were, unless another record stands behind them; returns what could not be done, by entry."""
+        stale: dict[str, Item] = {}
+        for item, key in [(each, key) for each in items for key in old.get(each.claimed.record.record_id, ())]:
+            own = isinstance(item.plan, Upsert) and key == item.plan.stale_key
+            wanted = not own and self.exclusion.is_held(f"role:{key}")  # another record is just being sent under it
+            if not wanted and not await self.store.sharing_role(key, item.claimed.record.record_id):
+                stale[key] = Item(item.claimed, Remove(role_key(key)), role_key(key))
+        verdicts = await self._batch("OpportunityContactRole", "delete").send(list(stale.values()))
+        stuck = {verdict.item.entry_id: verdict for verdict in verdicts if verdict.result is None}
+        done = [each.claimed.record.record_id for each in items if each.entry_id not in stuck]
+        if gone := [record_id for record_id in done if record_id in old]:
+            await self.store.forget_role_keys(gone)
+        return stuck
 
 
 def _may_lack_email(item: Item) -> bool:

@@ -132,6 +132,11 @@ def new_role(at: Standing) -> None:
     at.here.org.create("OpportunityContactRole", {**pair, "Role": at.word()})
 
 
+def rename_role(at: Standing) -> None:
+    """A contact role gets another name, which is part of its key in Marketo."""
+    at.here.org.update("OpportunityContactRole", at.made.role, {"Role": at.word()})
+
+
 def gap(at: Standing) -> None:
     """An event tells only that something has changed: the record is read."""
     with at.here.org.as_gaps():
@@ -300,6 +305,7 @@ COMMITS = (
     Commit("a person handed over", "finish", hand_over),
     Commit("a merge in Salesforce followed", "follow_merges", merge),
     Commit("a role's key intended", "intend_keys", new_role),
+    Commit("a role's old key forgotten", "forget_role_keys", rename_role),
     Commit("what a killed daemon left", "recover", in_flight),
     Commit("small facts noted", "put_notes", new_lead),
     Commit("a heartbeat", "beat"),
@@ -324,7 +330,7 @@ READS = frozenset(
     {
         *("at_work", "backlog", "count_blocked", "count_dead", "count_loaded", "count_people", "cuts", "data_version"),
         *("dead_content", "dead_letters", "holds", "holes", "ids_after", "ids_due", "in_doubt", "intervals"),
-        *("last_written", "lives_on", "next_due", "next_read_due", "next_score_due", "note", "parents_among"),
+        *("last_written", "lives_on", "old_role_keys", "next_due", "next_read_due", "next_score_due", "note", "parents_among"),
         *("people", "records", "replay", "sharers", "sharing_role", "stream"),
     }
 )

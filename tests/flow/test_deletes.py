@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.faults import Fault
+from sandbox.faults import Action, Fault
 from sandbox.marketo.schema import LEAD, Field
 from sandbox.oracle_rules import Fate, Rules
 from tests.flow.scenes import Deal, company, contact_of, deal, lead_of, opportunity_of
@@ -189,6 +189,44 @@ async def test_a_role_changes_its_name_to_none_and_back(tmp_path: Path) -> None:
             here.org.update("OpportunityContactRole", made.role, {"Role": name})
             await here.until(partial(_only_role, here, name or "Unspecified"))
         await here.until_quiet()
+
+
+async def test_a_renamed_role_is_there_under_its_new_name_before_the_old_one_goes(tmp_path: Path) -> None:
+    async with world(tmp_path, deliver__max_attempts=2) as here:
+        made = deal(here)
+        await here.start()
+        await here.until_quiet()
+        mark = len(here.instance.journal)
+        here.org.update("OpportunityContactRole", made.role, {"Role": "Decider"})
+        await here.until(partial(_only_role, here, "Decider"))
+        writes = [(write.action, write.key[2]) for write in here.instance.journal[mark:] if write.object == "role"]
+        assert writes == [("created", "Decider"), ("deleted", "Buyer")]
+        here.instance.refuse("role", lambda fields: fields.get("role") == "Unwanted", "1003", times=None)
+        here.org.update("OpportunityContactRole", made.role, {"Role": "Unwanted"})
+        await here.until_dead()
+        assert _only_role(here, "Decider"), "what Marketo will not take under its new name stays under the old one"
+        here.org.update("OpportunityContactRole", made.role, {"Role": "Evaluator"})
+        await here.until_quiet()
+        assert _only_role(here, "Evaluator")
+
+
+@pytest.mark.parametrize("fate", ["renamed again", "renamed back", "deleted"])
+@pytest.mark.parametrize("action", ["reset_after", "reset_before"])
+async def test_a_rename_whose_answer_was_lost_leaves_no_role_behind(tmp_path: Path, action: Action, fate: str) -> None:
+    async with world(tmp_path) as here:
+        made = deal(here)
+        await here.start()
+        await here.until_quiet()
+        lost = here.marketo.faults.add(Fault(action, path=r"/opportunities/roles\.json", body_matches="Decider", times=2))
+        here.org.update("OpportunityContactRole", made.role, {"Role": "Decider"})
+        await here.until(lambda: lost.hits)
+        if fate == "deleted":
+            here.org.delete("OpportunityContactRole", made.role)
+            await here.until(lambda: not here.instance.roles)
+        else:
+            here.org.update("OpportunityContactRole", made.role, {"Role": "Buyer" if fate == "renamed back" else "Evaluator"})
+        await here.until_quiet()
+        assert not await here.dead()
 
 
 async def test_a_delete_that_is_refused_is_one_dead_letter_and_stays_so(tmp_path: Path) -> None:
