@@ -14,13 +14,17 @@ if not importlib.util.find_spec("ensurepip"):
 endef
 export CHECK_PYTHON
 
-.PHONY: demo test lint fmt vulnerabilities lock setup clean
+.PHONY: demo test matrix lint fmt vulnerabilities lock setup clean
 
 demo: setup
 	$(BIN)/msi-stream demo $(ARGS)
 
 test: setup node_modules/.ready
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# The fault matrix in full: every way to fail at every call. `make test` has a covering selection of it.
+matrix: setup
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/faults --whole-matrix $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

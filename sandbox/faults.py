@@ -1,9 +1,10 @@
 """Scripted faults, the same for both simulated services: which request goes wrong, how, and how often.
 
 A `FaultScript` is an aiohttp middleware in front of a service. Each `Fault` names the requests it meets (method, a regular
-expression over the path with its query, and one over the body), how many to let pass first, how many to spoil, and how:
+expression over the path with its query, one over the body, and `when`, a function of both), how many to let pass first, how many
+to spoil, and how:
 
-    respond        answer `status` with `body`, without doing the work
+    respond        answer `status` with `body` (or what a function of the request and its text makes), without doing the work
     rewrite        do the work, then answer `status` with `body` instead of the true answer
     reset_before   cut the connection before the work is done
     reset_after    do the work, then cut the connection
@@ -26,6 +27,7 @@ from aiohttp import web
 
 Action = Literal["respond", "rewrite", "reset_before", "reset_after", "hang", "hang_after", "truncate", "delay"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Look = Callable[[web.Request, str], object]
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class Fault:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    when: Look | None = None
     hits: int = 0
 
     def takes(self, request: web.Request, body: str) -> bool:
@@ -50,7 +53,7 @@ class Fault:
             return False
         if not (re.fullmatch(self.method, request.method) and re.search(self.path, request.path_qs)):
             return False
-        if not re.search(self.body_matches, body, re.DOTALL):
+        if not re.search(self.body_matches, body, re.DOTALL) or (self.when is not None and not self.when(request, body)):
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -60,9 +63,10 @@ class Fault:
 
 
 class FaultScript:
-    """The faults of one service, tried in order; the first that takes a request spoils it."""
+    """The faults of one service, tried in order; the first that takes a request spoils it. `watch` is shown every request."""
 
     def __init__(self) -> None:
+        self.watch: Look | None = None
         self._faults: list[Fault] = []
         self._released = asyncio.Event()
 
@@ -91,17 +95,19 @@ class FaultScript:
 
         @web.middleware
         async def spoil(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not self._faults:
+            if not self._faults and self.watch is None:
                 return await handler(request)
             body = (await request.read()).decode(errors="replace")
+            if self.watch is not None:
+                self.watch(request, body)
             for fault in self._faults:
                 if fault.takes(request, body):
-                    return await self._apply(fault, request, handler)
+                    return await self._apply(fault, request, body, handler)
             return await handler(request)
 
         return spoil
 
-    async def _apply(self, fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _apply(self, fault: Fault, request: web.Request, body: str, handler: Handler) -> web.StreamResponse:
         if fault.action == "delay":
             await asyncio.sleep(fault.seconds)  # noqa: TID251 - the simulated wire is slow
             return await handler(request)
@@ -110,10 +116,10 @@ class FaultScript:
         if fault.action in {"hang", "reset_before"}:
             return cut(request)
         if fault.action == "respond":
-            return _answer(fault)
+            return _answer(fault, request, body)
         response = await handler(request)
         if fault.action == "rewrite":
-            return _answer(fault)
+            return _answer(fault, request, body)
         if fault.action == "truncate":
             return await _truncate(request, response)
         if fault.action == "hang_after":
@@ -128,12 +134,13 @@ def cut(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def _answer(fault: Fault) -> web.Response:
-    if isinstance(fault.body, str):
-        return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
+def _answer(fault: Fault, request: web.Request, body: str) -> web.Response:
+    answer = fault.body(request, body) if callable(fault.body) else fault.body
+    if isinstance(answer, str):
+        return web.Response(status=fault.status, text=answer, headers=fault.headers)
     return web.Response(
         status=fault.status,
-        body=orjson.dumps(fault.body),
+        body=orjson.dumps(answer),
         headers=fault.headers,
         content_type="application/json",
     )

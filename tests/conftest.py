@@ -10,6 +10,13 @@ import structlog
 from stream.logs.lines import Registered
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make matrix` asks for all of it."""
+    parser.addoption(
+        "--whole-matrix", action="store_true", help="every way to fail at every call, instead of a covering selection"
+    )
+
+
 @pytest.fixture(autouse=True)
 def registered_lines() -> Iterator[None]:
     """Lines are held against the registry; nobody sees them unless the test captures them."""

@@ -94,6 +94,8 @@ def describe_of(endpoint: str, rows: Sequence[Mapping[str, Any]]) -> Describe:
     if not rows:
         raise Unreachable(f"{endpoint}: the describe is empty")
     fields = [field_describe(each) for each in objects_in(rows[0].get("fields")) if each.get("name")]
+    if not fields:  # taken at its word, nothing of the object would be sent any more
+        raise Unreachable(f"{endpoint}: the describe names no field")
     return Describe({each.name: each for each in fields}, searchable_of(rows[0].get("searchableFields") or []))
 
 

@@ -130,6 +130,8 @@ def _first_error(body: Any) -> tuple[str, str, tuple[str, ...]]:
 def describe_of(endpoint: str, body: Any) -> ObjectDescribe:
     """An object's describe."""
     found = {row["name"]: _field(row) for row in rows_in(endpoint, body, "fields") if isinstance(row.get("name"), str)}
+    if not found:
+        raise Unreachable(f"{endpoint}: the describe names no field")
     return ObjectDescribe(str(body.get("name", "")), found)
 
 
