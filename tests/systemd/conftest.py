@@ -23,7 +23,7 @@ def machine() -> Iterator[Machine]:
     except CannotBoot as error:
         pytest.skip(f"no real systemd here: {error}")
     try:
-        for file in sorted((CHECKOUT / "systemd").iterdir()):
+        for file in sorted(each for each in (CHECKOUT / "systemd").iterdir() if each.is_file()):
             if file.suffix in {".service", ".timer"}:
                 made.write(f"{UNITS}/{file.name}", file.read_text(encoding="utf-8"))
             else:
