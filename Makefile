@@ -14,7 +14,7 @@ if not importlib.util.find_spec("ensurepip"):
 endef
 export CHECK_PYTHON
 
-.PHONY: demo test matrix lint fmt vulnerabilities lock setup clean
+.PHONY: demo test matrix kills lint fmt vulnerabilities lock setup clean
 
 demo: setup
 	$(BIN)/msi-stream demo $(ARGS)
@@ -25,6 +25,10 @@ test: setup node_modules/.ready
 # The fault matrix in full: every way to fail at every call. `make test` has a covering selection of it.
 matrix: setup
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/faults --whole-matrix $(ARGS)
+
+# The long run of random kills (docs/reliability.md, "Proof"); too long for CI.
+kills: setup
+	$(BIN)/python -m tests.crash.long_kills $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
