@@ -151,6 +151,11 @@ def state_of(store: Path, running: Running) -> str:
     return "work waiting" if rows else "nothing to do"
 
 
+def written(here: World) -> int:
+    """How many writes have come to Marketo."""
+    return sum(number for call, number in here.marketo.calls.items() if call.startswith("POST /rest/"))
+
+
 @contextmanager
 def small_disk(place: Path, size: str) -> Iterator[Path]:
     """A disk of its own, or a skip where nobody may mount one."""

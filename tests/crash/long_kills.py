@@ -30,7 +30,7 @@ from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import Seeded, seed_org
 from stream.clock import SystemClock
-from tests.crash.crashing import Restless, Running, state_of
+from tests.crash.crashing import Restless, Running, state_of, written
 from tests.crash.deadly import MOMENTS
 from tests.flow.scenes import lead_of
 from tests.flow.world import World, world
@@ -45,6 +45,9 @@ SETTINGS: dict[str, Any] = {
 """No sweep within a piece: what is lost stays lost, and the oracle finds it."""
 
 PAUSE_SECONDS = 0.03
+LIVES_SECONDS = {"start": 0.5, "soon": 0.4, "while": 3.0, "write": 0.1, "commit": 15.0}
+"""How long at most a daemon lives, once it has come to where it is to be."""
+
 REST_SECONDS = 180.0
 UNDONE = "SELECT object, record_id, state, read, waits, code, cause FROM entry LIMIT 5"
 
@@ -148,22 +151,19 @@ class Piece:
 
     async def _kill(self, here: World, config: Path, *, quick: bool) -> None:
         """One daemon lives for a while: until a moment out of this world's time, or of its own commits."""
-        how = self.chance.choice(("start", "soon", "while", "commit", "commit"))
-        if quick and how == "while":
-            how = "start"
-        arm = None
+        how = self.chance.choice(("start", "soon") if quick else ("start", "while", "write", "write", "commit", "commit"))
+        arm, part, writes = None, self.chance.random(), self.chance.randrange(1, 8)
         if how == "commit":
-            skip, moment = self.chance.randrange(1 if quick else 0, 6 if quick else 40), self.chance.choice(MOMENTS)
-            arm = {"target": {"work": "", "moment": moment, "skip": skip}}
+            work, skip = self.chance.choice((("", 40), ("claim", 8), ("finish", 8), ("settle_reads", 5)))
+            arm = {"target": {"work": work, "moment": self.chance.choice(MOMENTS), "skip": self.chance.randrange(skip)}}
         running = await Running.start(config, arm)
-        wait_seconds = {"start": 0.5, "soon": 0.4, "while": 3.0, "commit": 15.0}[how]
-        if how != "commit":
-            wait_seconds *= self.chance.random()
         try:
             if how in {"soon", "while"}:
                 await running.until_logged("daemon_started")
+            if how == "write":
+                await until_written(here, running, writes)
             with suppress(TimeoutError):
-                await asyncio.wait_for(running.wait(), wait_seconds)
+                await asyncio.wait_for(running.wait(), LIVES_SECONDS[how] * (part if arm is None else 1.0))
         finally:
             code = await running.end(signal.SIGKILL)
         assert (code, running.errors) == (-signal.SIGKILL, ""), (
@@ -171,6 +171,15 @@ class Piece:
         )
         store = here.folder / "store.db"
         self.states[state_of(store, running) if store.exists() else "no store yet"] += 1
+
+
+async def until_written(here: World, running: Running, writes: int) -> None:
+    """Marketo got so many more writes, unless there are none to get, or the daemon ended."""
+    clock = SystemClock()
+    until = written(here) + writes
+    deadline = clock.monotonic() + 10.0
+    while written(here) < until and running.exit_code is None and clock.monotonic() < deadline:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.005)  # noqa: TID251 - polling the simulated Marketo
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from sandbox.oracle import resent
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
 from store.view import in_flight
-from tests.crash.crashing import Restless, Running, state_of, states_of
+from tests.crash.crashing import Restless, Running, state_of, states_of, written
 from tests.flow.scenes import company, contact_of, lead_of
 from tests.flow.world import World, world
 
@@ -36,11 +36,6 @@ async def until_some_moment(here: World, running: Running, chance: random.Random
         await asyncio.sleep(chance.random() * 0.05)  # noqa: TID251 - while it is at work on that one
     else:
         await asyncio.sleep(chance.random() * 0.5)  # noqa: TID251 - the moment of the kill is random on purpose
-
-
-def written(here: World) -> int:
-    """How many writes have come to Marketo."""
-    return sum(number for call, number in here.marketo.calls.items() if call.startswith("POST /rest/"))
 
 
 @pytest.mark.timeout(900)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from store.digests import UNKNOWN, digest
 from store.intake import ReadResult
 from store.model import OBJECTS, Ack, Change, Claimed, Dead, Entry, Key, Kind, ObjectName, Outcome, Replay, Retry
 from store.rows import keys_json
@@ -21,9 +22,11 @@ from stream.changes import changes_of, snapshot
 from stream.mapping import REF_FIELD, REFS_OF
 from stream.model import decode
 from stream.plan import Done, Refuse, Remove, Reread, Upsert, plan
+from tests.property.depth import steps
 from tests.property.two_sides import (
     ACCOUNTS,
     CONTACT,
+    FIELDS,
     FILTERED,
     MAPPING,
     OPPORTUNITY,
@@ -41,6 +44,21 @@ CHANNEL = "/data/ChangeEvents"
 VALUES = st.sampled_from(["1", "2", "3", None])
 STEPS_MS = st.sampled_from([0, 1, 300, 1000, 5000])
 PATIENCE = 200
+RANKS = (0, 1)
+READY = """
+    SELECT rank FROM entry
+    WHERE object = ? AND kind = ? AND state = 'open' AND waits = 0 AND read = '' AND due_ms <= ? AND flow = 'deliver'
+"""
+MISCOUNTED = """
+    SELECT object, record_id, waits FROM entry e
+    WHERE state = 'open' AND waits <> (SELECT count(*) FROM wait w WHERE w.entry_id = e.entry_id)
+"""
+BEHIND_A_LOAD = """
+    SELECT child.object, child.record_id, parent.object, parent.record_id
+    FROM entry child JOIN wait w ON w.entry_id = child.entry_id
+    JOIN entry parent ON parent.object = w.parent_object AND parent.record_id = w.parent_id
+    WHERE child.rank = 0 AND child.kind = 'upsert' AND parent.rank = 1 AND parent.kind = 'upsert'
+"""
 
 Answer = str
 ANSWERS = st.sampled_from(["accepted", "accepted", "accepted", "lost after", "lost before", "refused", "dead"])
@@ -57,6 +75,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.salesforce, self.marketo = Salesforce(filtered=bool(self.source.filters)), Marketo()
         self.taken = 0  # how many of the events have been taken
+        self.stored = 0  # the position that was stored last
         self.flying: list[Claimed] = []
         self.reading: list[tuple[Entry, ReadResult]] = []
         self.pages: list[list[Change]] = []
@@ -75,12 +94,17 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # ── Salesforce changes
 
-    @initialize(known=st.integers(1, 6), delivered=st.booleans())
-    def some_records(self, known: int, delivered: bool) -> None:
+    @initialize(known=st.integers(1, 6), begin=st.sampled_from(["delivered", "loaded", "heard of"]))
+    def some_records(self, known: int, begin: str) -> None:
         for key in (USERS[0], ACCOUNTS[0], CONTACT, OPPORTUNITY, ROLE, ACCOUNTS[1])[:known]:
             self.create(key=key, owner=USERS[0], account=ACCOUNTS[0], values=("1", None))
-        if delivered:
+        if begin == "delivered":
             self.all_is_done(turns=8)
+        elif begin == "loaded":  # they were there before the first start
+            self.taken = self.stored = len(self.salesforce.events)
+            self._run(self.store.take([], Replay(CHANNEL, self.taken, 0, self.now_ms), self.now_ms))
+            self.query(loaded=True)
+            self.page_arrives()
 
     @rule(turns=st.sampled_from([1, 2, 8]))
     def all_is_done(self, turns: int) -> None:
@@ -164,16 +188,21 @@ class OutboxMachine(RuleBasedStateMachine):
             if not event.lost
             for change in self._decoded(event.data)
         ]
-        self.taken = until
-        self._run(self.store.take(changes, Replay(CHANNEL, until, 0, self.now_ms), self.now_ms))
+        self.taken = self.stored = until
+        taken = self._run(self.store.take(changes, Replay(CHANNEL, until, 0, self.now_ms), self.now_ms))
+        if not taken.dropped:
+            keys = {change.key for change in changes}
+            late = [entry for entry in self._entries() if entry["rank"] and (entry["object"], entry["record_id"]) in keys]
+            assert late == [], "a live change goes with the loaded ones"
 
     @rule(back=st.integers(1, 20))
     def begin_again_further_back(self, back: int) -> None:
         self.taken = max(self.taken - back, 0)
 
-    @rule()
-    def query(self) -> None:
-        self.pages.append([change for obj in OBJECTS for change in self._rows(obj)])
+    @rule(loaded=st.booleans())
+    def query(self, loaded: bool) -> None:
+        """All rows are read, by a poll or by a load."""
+        self.pages.append([replace(change, loaded=loaded) for obj in OBJECTS for change in self._rows(obj)])
 
     def _rows(self, obj: ObjectName) -> list[Change]:
         return [snapshot(obj, self.salesforce.row(key), self.source) for key in self.salesforce.records if key[0] == obj]
@@ -206,9 +235,19 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # ── deliver
 
-    @rule(obj=st.sampled_from(OBJECTS), kind=st.sampled_from(["upsert", "upsert", "delete"]), most=st.integers(1, 3))
-    def claim(self, obj: ObjectName, kind: Kind, most: int) -> None:
-        claimed = self._run(self.store.claim(obj, kind, most=most, now_ms=self.now_ms, linger_ms=0))
+    @rule(
+        obj=st.sampled_from(OBJECTS),
+        kind=st.sampled_from(["upsert", "upsert", "delete"]),
+        most=st.integers(1, 3),
+        rank=st.sampled_from([0, 0, 1]),
+    )
+    def claim(self, obj: ObjectName, kind: Kind, most: int, rank: int) -> None:
+        ready = [row["rank"] for row in self._ask(READY, obj, kind, self.now_ms)]
+        claimed = self._run(self.store.claim(obj, kind, most=most, now_ms=self.now_ms, linger_ms=0, rank=rank))
+        ranks = [each.entry.rank for each in claimed]
+        assert len(ranks) <= most
+        assert not claimed or rank in ready, "a batch of nothing but fill"
+        assert ranks.count(1 - rank) <= (max(most - ready.count(0), 0) if rank == 0 else 0), f"{ranks} out of {ready}"
         for each in claimed:
             assert each.entry.key not in {other.entry.key for other in self.flying}, "twice in flight"
             if kind == "upsert":
@@ -280,12 +319,39 @@ class OutboxMachine(RuleBasedStateMachine):
         self._run(self.store.recover(self.now_ms, 0))
         stored = self._run(self.store.replay(CHANNEL))
         self.taken = stored.replay_id if stored is not None else 0
+        assert self.taken == self.stored
 
     # ── what must hold
 
+    def _ask(self, statement: str, *parameters: Any) -> list[Any]:
+        """Look into the tables."""
+        return list(self._run(self.store.submit(lambda tx: tx._connection.execute_fetchall(statement, parameters))))
+
+    def _entries(self) -> list[Any]:
+        rows: list[Any] = self._run(self.store.submit(lambda tx: tx.rows("entries_by_key", keys_json(RECORDS))))
+        return rows
+
     def _keys_at_work(self) -> set[Key]:
-        rows = self._run(self.store.submit(lambda tx: tx.rows("entries_by_key", keys_json(RECORDS))))
-        return {(row["object"], row["record_id"]) for row in rows}
+        return {(row["object"], row["record_id"]) for row in self._entries()}
+
+    @invariant()
+    def what_is_known_is_so(self) -> None:
+        """Of what rests, the digests tell what Marketo has, and whatever has a value there can be cleared."""
+        at_work = self._keys_at_work()
+        for key, record in self._run(self.store.records(RECORDS)).items():
+            if key in at_work or key == ROLE or record.state != "synced":
+                continue
+            held = self.marketo.of(key)
+            assert held is not None, f"{key} is not there"
+            for source, name in FIELDS.items():
+                there = digest(held[name]) if name in held else None
+                assert not record.known or record.known.get(source) in {there, UNKNOWN}, f"{key} {source}"
+                assert name not in held or name in record.filled, f"{key} {name} would never be cleared"
+
+    @invariant()
+    def who_waits_is_counted_and_not_held_up_by_a_load(self) -> None:
+        assert [tuple(row) for row in self._ask(MISCOUNTED)] == []
+        assert [tuple(row) for row in self._ask(BEHIND_A_LOAD)] == []
 
     @invariant()
     def what_is_not_at_work_agrees(self) -> None:
@@ -314,7 +380,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.page_arrives()
         if any(event.lost for event in self.salesforce.events):
             self.salesforce.now_ms += 2000
-            self.query()
+            self.query(loaded=True)
             self.page_arrives()
         for _ in range(PATIENCE):
             self.salesforce.now_ms += 1000  # what would cross a parent's delete is held back for a moment
@@ -335,7 +401,8 @@ class OutboxMachine(RuleBasedStateMachine):
         for obj in OBJECTS:
             self.read(obj=obj)
             for kind in ("upsert", "delete"):
-                self.claim(obj=obj, kind=kind, most=10)
+                for rank in RANKS:
+                    self.claim(obj=obj, kind=kind, most=10, rank=rank)
         return worked or bool(self.reading or self.flying)
 
     def _decoded(self, data: Any) -> Sequence[Change]:
@@ -359,14 +426,6 @@ class FilteredMachine(OutboxMachine):
             self.all_is_done(turns=8)
 
 
-OutboxMachine.TestCase.settings = FilteredMachine.TestCase.settings = settings(
-    max_examples=30,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],  # to make an example smaller takes minutes: add Phase.shrink by hand once one is found
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
+OutboxMachine.TestCase.settings = FilteredMachine.TestCase.settings = steps(usual=30, deep=1000, each=40)
 TestOutbox = OutboxMachine.TestCase
 TestFilteredOutbox = FilteredMachine.TestCase

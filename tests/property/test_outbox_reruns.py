@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from hypothesis import settings
-
 from store.store import Store
+from tests.property.depth import steps
 from tests.property.test_outbox_machine import OutboxMachine
 from tests.store.rehearsal import Rehearsing
 
@@ -26,5 +25,5 @@ class OutboxRunAgain(OutboxMachine):
         assert writer.rehearsals >= writer.commits > 0
 
 
-OutboxRunAgain.TestCase.settings = settings(OutboxMachine.TestCase.settings, max_examples=10)
+OutboxRunAgain.TestCase.settings = steps(usual=10, deep=300, each=40)
 TestOutboxRunAgain = OutboxRunAgain.TestCase
