@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from store.model import Ack, Claimed, Dead, Key, Outcome, Retry
 from tests.property.depth import steps
@@ -21,6 +21,8 @@ from tests.store.outbox_steps import NOON, Outbox, sf_id, whole
 LEADS: tuple[Key, ...] = tuple(("Lead", sf_id("Lead", number)) for number in range(1, 9))
 SETTLE_MS = 500
 WAITS_MS = st.sampled_from([0, 1, 300, 1000, 5000])
+KEYS = st.lists(st.sampled_from(LEADS), min_size=1, max_size=6)
+ANSWERS = st.lists(st.sampled_from(["ack", "ack", "retry", "dead"]), min_size=1, max_size=6)
 LINGER_MS = st.sampled_from([0, 0, 500])
 
 
@@ -61,7 +63,7 @@ class BatchMachine(RuleBasedStateMachine):
     def time_passes(self, wait_ms: int) -> None:
         self.outbox.now_ms += wait_ms
 
-    @rule(keys=st.lists(st.sampled_from(LEADS), min_size=1, max_size=6), loaded=st.booleans())
+    @rule(keys=KEYS, loaded=st.booleans())
     def arrive(self, keys: list[Key], loaded: bool) -> None:
         changes = []
         for key in keys:
@@ -106,7 +108,8 @@ class BatchMachine(RuleBasedStateMachine):
             self.model[each.entry.key].state = "in_flight"
             self.flying[each.entry.key] = each
 
-    @rule(answers=st.lists(st.sampled_from(["ack", "ack", "retry", "dead"]), min_size=1, max_size=6), wait_ms=WAITS_MS)
+    @precondition(lambda self: self.flying)
+    @rule(answers=ANSWERS, wait_ms=WAITS_MS)
     def answered(self, answers: list[str], wait_ms: int) -> None:
         outcomes: list[Outcome] = []
         for key, answer in zip(list(self.flying), answers, strict=False):
@@ -130,6 +133,15 @@ class BatchMachine(RuleBasedStateMachine):
             return Dead(entry_id, key, "1003", "refused", "mend it")
         self.created.add(key)
         return Ack(entry_id, key, marketo_id=key[1])
+
+    @rule(rank=st.sampled_from([0, 1]), most=st.integers(1, 6), answers=ANSWERS, keys=KEYS, loaded=st.booleans())
+    def a_round(self, rank: int, most: int, answers: list[str], keys: list[Key], loaded: bool) -> None:
+        """A batch goes out, some change meanwhile, and it is answered: what rules one by one seldom come to."""
+        self.arrive(keys=keys, loaded=loaded)
+        self.claim(rank=rank, most=most, linger_ms=0)
+        if self.flying:
+            self.arrive(keys=[*self.flying][::2], loaded=loaded)
+            self.answered(answers=answers, wait_ms=0)
 
     @rule()
     def retry_dead(self) -> None:
@@ -172,5 +184,5 @@ class BatchMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-BatchMachine.TestCase.settings = steps(usual=20, deep=1500, each=40)
+BatchMachine.TestCase.settings = steps(usual=20, deep=400, each=40)
 TestBatches = BatchMachine.TestCase

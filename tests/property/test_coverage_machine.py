@@ -223,5 +223,5 @@ class MemoryMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-MemoryMachine.TestCase.settings = steps(usual=15, deep=1500, each=30)
+MemoryMachine.TestCase.settings = steps(usual=15, deep=250, each=30)
 TestMemory = MemoryMachine.TestCase

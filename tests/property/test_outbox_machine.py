@@ -113,6 +113,27 @@ class OutboxMachine(RuleBasedStateMachine):
         for _ in range(turns):
             self._turn()
 
+    @rule(
+        edits=st.lists(st.tuples(st.sampled_from(RECORDS), VALUES, st.sampled_from(["full", "full", "gap"])), max_size=5),
+        seen=st.booleans(),
+        answers=st.lists(ANSWERS, min_size=1, max_size=8),
+    )
+    def a_busy_moment(self, edits: list[tuple[Key, str | None, str]], seen: bool, answers: list[Answer]) -> None:
+        """All goes out that may, some of it changes meanwhile, and it is answered: what rules one by one seldom come to."""
+        self.events_arrive(most=100)
+        for obj in OBJECTS:
+            self.read(obj=obj)
+            self.claim(obj=obj, kind="upsert", most=10, rank=0)
+            self.claim(obj=obj, kind="delete", most=10, rank=0)
+        for key, value, how in edits:
+            self.update(key=key, field=("A__c", value), how=how, lost=False, wait_ms=1000)
+        if seen:
+            self.events_arrive(most=100)
+        while self.reading:
+            self.read_is_answered(works=True)
+        for answer in answers[: len(self.flying)]:
+            self.answered(place=0, answer=answer)
+
     @rule(wait_ms=STEPS_MS)
     def time_passes(self, wait_ms: int) -> None:
         self.salesforce.now_ms += wait_ms
@@ -426,6 +447,6 @@ class FilteredMachine(OutboxMachine):
             self.all_is_done(turns=8)
 
 
-OutboxMachine.TestCase.settings = FilteredMachine.TestCase.settings = steps(usual=30, deep=1000, each=40)
+OutboxMachine.TestCase.settings = FilteredMachine.TestCase.settings = steps(usual=30, deep=100, each=40)
 TestOutbox = OutboxMachine.TestCase
 TestFilteredOutbox = FilteredMachine.TestCase

@@ -25,5 +25,5 @@ class OutboxRunAgain(OutboxMachine):
         assert writer.rehearsals >= writer.commits > 0
 
 
-OutboxRunAgain.TestCase.settings = steps(usual=10, deep=300, each=40)
+OutboxRunAgain.TestCase.settings = steps(usual=10, deep=40, each=40)
 TestOutboxRunAgain = OutboxRunAgain.TestCase
