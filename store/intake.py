@@ -44,7 +44,8 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     lines = Lines(now_ms)
     for change in changes:
         record = known.setdefault(change.key, Record(object=change.object, record_id=change.record_id))
-        judged = verdict(record, change)
+        surely = _surely_known(record, entries.get(change.key))
+        judged = verdict(surely, change)
         if turned := sides.turn(record, change, judged):
             noted[change.key] = record
             leaving = _cross(turned, record, change, entries.get(change.key), crossed=crossed, taken=taken)
@@ -58,7 +59,7 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
                 touched.pop(change.key, None)
             if turned != "enters":
                 continue
-        news = reduced(record, change) if judged == "apply" else change
+        news = reduced(surely, change) if judged == "apply" else change
         if judged == "drop" or not _matters(record, entries.get(change.key), news):
             taken.dropped += 1
             if change.relevant and not news.relevant:  # nothing is new but its place, which older events are judged by
@@ -142,6 +143,12 @@ async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int
         record.known = {}
     await tx.run_many("put_record", [record_row(record) for record in records])
     await append(tx, [Change(*key, read=why) for key in keys], now_ms)
+
+
+def _surely_known(record: Record, entry: Entry | None) -> Record:
+    """The record; while it is being read nothing is known of its fields: what the read brings may differ, and be older still."""
+    being_read = entry is not None and entry.state == "in_flight" and bool(entry.pending.read)
+    return replace(record, known={}) if being_read else record
 
 
 def _is_late(record: Record, change: Change) -> bool:

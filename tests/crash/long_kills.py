@@ -48,7 +48,7 @@ PAUSE_SECONDS = 0.03
 LIVES_SECONDS = {"start": 0.5, "soon": 0.4, "while": 3.0, "write": 0.1, "commit": 15.0}
 """How long at most a daemon lives, once it has come to where it is to be."""
 
-REST_SECONDS = 180.0
+REST_SECONDS = 400.0
 UNDONE = "SELECT object, record_id, state, read, waits, code, cause FROM entry LIMIT 5"
 
 MARKETO_PATHS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.digests import digests
 from store.intake import ReadResult
 from store.model import Ack, Change, Covered, Dead, HandOver, Key, Replay, Retry, Unreadable
 from store.outbox import recover
@@ -457,3 +458,25 @@ async def test_outcomes_of_one_batch_stand_side_by_side(outbox: Outbox) -> None:
     assert (await outbox.record("Account", ids[0])).state == "synced"
     assert await outbox.ready() == [("Account", ids[1])]
     assert [each.id for each in await outbox.store.dead_letters()] == [ids[2]]
+
+
+async def test_what_changed_back_while_it_was_read_is_not_taken_for_known(outbox: Outbox) -> None:
+    """The read brings the value in between; the event, or the row, that says what was known before is newer than that."""
+    before, between = {"Title": "before"}, {"Title": "between"}
+    for number, back in enumerate(("event", "row"), start=1):
+        lead = sf_id("Lead", number)
+        await outbox.synced("Lead", lead, before, marketo_id=str(number))
+        await outbox.take(event("Lead", lead, read="gap", commit_ms=NOON + 10 * SECOND))
+        (entry,) = await outbox.reads("Lead")
+        if back == "event":
+            await outbox.take(event("Lead", lead, before, commit_ms=NOON + 20 * SECOND))
+        else:
+            await outbox.take(row("Lead", lead, NOON // SECOND + 20, before))
+        found = ReadResult(row("Lead", lead, NOON // SECOND + 10, between))
+        await outbox.store.settle_reads({entry.entry_id: found}, outbox.now_ms)
+        if back == "row":
+            await outbox.read(row("Lead", lead, NOON // SECOND + 20, before))
+        for claimed in await outbox.claims("Lead"):
+            assert claimed.entry.pending.fields == before
+            await outbox.ack(claimed)
+        assert (await outbox.record("Lead", lead)).known == digests(before)
