@@ -14,7 +14,7 @@ if not importlib.util.find_spec("ensurepip"):
 endef
 export CHECK_PYTHON
 
-.PHONY: demo test matrix kills lint fmt vulnerabilities lock setup clean
+.PHONY: demo test matrix kills lint fmt vulnerabilities wheel deb lock setup clean
 
 demo: setup
 	$(BIN)/msi-stream demo $(ARGS)
@@ -61,6 +61,16 @@ node_modules/.ready: package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund && touch $@; \
 	else echo "npm is not installed: the tests against other people's CometD software will be skipped"; fi
 
+# The same sources make the same files, to the byte.
+wheel: setup
+	@rm -f dist/*.whl
+	@$(BIN)/hatchling build -t wheel
+	@ls dist/*.whl
+
+# For the release of Debian that this is, with the dependencies of requirements/run.txt in it.
+deb: wheel
+	@PIP=$(BIN)/pip packaging/deb dist/*.whl dist
+
 # Renews the hashed locks after a change in pyproject.toml.
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
@@ -70,4 +80,4 @@ lock:
 	$(VENV)/lock/bin/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/audit.txt requirements/audit.in
 
 clean:
-	rm -rf $(VENV) node_modules
+	rm -rf $(VENV) node_modules dist

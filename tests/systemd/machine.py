@@ -24,6 +24,7 @@ CHECKOUT = HERE.parents[1]
 PLACE = Path("/opt/msi-stream-test")  # where the checkout and the interpreter are seen inside: no home, no /tmp
 NEEDED = ("unshare", "nsenter", "systemctl", "journalctl", "systemd-run", "systemd-analyze")
 SYSTEMS_OWN = {Path("/usr"), Path("/usr/local")}
+UNITS = "/etc/systemd/system"
 BOOT_SECONDS = 30.0
 CLONE_NEWNET, PR_SET_PDEATHSIG = 0x40000000, 1
 PREFIX = "msi-stream-systemd-"
@@ -43,9 +44,9 @@ class Machine:
     cgroup: Path
     process: subprocess.Popen[bytes] = field(repr=False)
 
-    async def do(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    async def do(self, *words: str, check: bool = True, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """The same, beside the simulated services of this process."""
-        return await asyncio.to_thread(self.run, *words, check=check)
+        return await asyncio.to_thread(self.run, *words, check=check, seconds=seconds)
 
     def run(self, *words: str, check: bool = True, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command inside, to its end."""
@@ -123,7 +124,6 @@ def boot() -> Machine:
         raise CannotBoot(f"systemd did not come up: {error}; {log.read_text()[-300:].strip()}") from error
     finally:
         log.unlink(missing_ok=True)
-    _install_launcher(machine)
     return machine
 
 
@@ -170,8 +170,14 @@ def _places() -> list[tuple[Path, Path]]:
     return places
 
 
-def _install_launcher(machine: Machine) -> None:
-    """`msi-stream` as somebody would have installed it."""
+def install_checkout(machine: Machine) -> None:
+    """`msi-stream` as somebody would have installed it by hand: the command, and the units."""
+    for file in sorted(each for each in (CHECKOUT / "systemd").iterdir() if each.is_file()):
+        unit = file.suffix in {".service", ".timer"}
+        machine.write(
+            f"{UNITS if unit else '/usr/local/sbin'}/{file.name}", file.read_text(encoding="utf-8"), 0o644 if unit else 0o755
+        )
+    machine.run("systemctl", "daemon-reload")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     base = Path(sys.base_prefix)
     home = base if base in SYSTEMS_OWN else PLACE / "python"

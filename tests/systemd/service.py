@@ -13,10 +13,9 @@ import orjson
 
 from stream.config.template import template
 from tests.flow.world import World
-from tests.systemd.machine import Machine
+from tests.systemd.machine import UNITS, Machine
 
 SECRETS = ("salesforce.client_secret", "salesforce.private_key", "marketo.client_secret")
-UNITS = "/etc/systemd/system"
 Begin = Callable[..., Any]
 
 

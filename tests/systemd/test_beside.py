@@ -80,6 +80,25 @@ async def test_a_configuration_that_cannot_be_used_is_no_restart_but_an_alarm(in
         assert await service.show("ActiveState") == "active"
 
 
+@pytest.mark.timeout(90)
+async def test_two_instances_run_beside_each_other_and_have_nothing_in_common(instance: Begin) -> None:
+    async with instance("north") as north, instance("south") as south:
+        for service in (north, south):
+            company(service.here)
+            await service.ctl("start")
+        north.here.org.create("Lead", lead_of("North"))
+        for service in (north, south):
+            await service.here.until_equal()
+        assert [len(service.here.instance.leads) for service in (north, south)] == [2, 1]
+        owners = {service.state.stat().st_uid for service in (north, south)}
+        assert len(owners) == 2
+        assert 0 not in owners
+        await north.ctl("stop")
+        south.here.org.create("Lead", lead_of("South"))
+        await south.here.until_equal()
+        assert await south.show("ActiveState") == "active"
+
+
 @pytest.mark.timeout(60)
 async def test_the_single_service_does_the_same_from_its_own_places(machine: Machine, instance: Begin) -> None:
     async with instance() as service:
