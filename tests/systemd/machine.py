@@ -100,7 +100,7 @@ class Machine:
 def boot() -> Machine:
     """Boot it; raises CannotBoot where this machine cannot."""
     _check()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     cgroup = _own_cgroup(folder.name)
     log = folder.with_name(folder.name + ".log")
     places = [str(part) for pair in _places() for part in pair]
@@ -151,10 +151,10 @@ def _own_cgroup(name: str) -> Path:
         raise CannotBoot("no cgroup2 file system is mounted")
     own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
     made = trees[0] / own.lstrip("/") / name
-    for left in made.parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            if "populated 0" in (left / "cgroup.events").read_text():  # of tests that were killed
-                _remove(left)
+    for left in made.parent.glob(f"{PREFIX}*-*"):
+        owner = left.name.removeprefix(PREFIX).partition("-")[0]
+        if not Path("/proc", owner).exists():  # of tests that were killed; others' may be running beside these
+            _remove(left)
     try:
         made.mkdir()
     except OSError as error:
