@@ -9,7 +9,7 @@ kernel's own seconds since the boot tell how much time has really passed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 NOTE = "clock"
 LOOK_SECONDS = 1.0
 JUMP_SECONDS = 5.0  # less is taken over as it is: no wait is so short that it would matter
+AGAIN_SECONDS = (1.0, 10.0, 60.0, 300.0, 900.0)  # after a jump: what is under way may still be put off by the time before it
 LONGEST_WAIT_SECONDS = 960.0  # the longest that a delivery is put off, settle_seconds aside
 
 
@@ -57,6 +58,7 @@ class ClockWatch:
     daily: Sequence[Daily]
     settle_seconds: float
     _alive: tuple[float, float] = (0.0, 0.0)
+    _again: list[float] = field(default_factory=list)
 
     async def begin(self) -> None:
         """Put right what was set while no daemon ran."""
@@ -85,11 +87,18 @@ class ClockWatch:
             seconds = self.clock.ahead_seconds()
             if abs(seconds) < JUMP_SECONDS:
                 self.clock.take_over(seconds)
+                await self._look_again()
                 continue
             note = clock_note(self.clock)
             await self._move(seconds, {**note, "at": note["at"] + seconds}, once(partial(self._take_over, seconds)))
-            await self.clock.sleep(LOOK_SECONDS)
-            await self._bring_near()  # what was put off by the old time in the very moment of the change
+            self._again = [self.clock.monotonic() + later for later in AGAIN_SECONDS]
+
+    async def _look_again(self) -> None:
+        """Some calls last minutes, and what becomes of them may be put off by the time at which they began."""
+        due = [at for at in self._again if at <= self.clock.monotonic()]
+        if due:
+            self._again = self._again[len(due) :]
+            await self._bring_near()
 
     def _take_over(self, seconds: float) -> None:
         then = self.clock.now()

@@ -10,6 +10,7 @@ import pytest
 from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
+from store.rows import list_json
 from stream.daemon import Patience
 from stream.marketo.client import Timeouts
 from tests.crash.crashing import Restless
@@ -51,6 +52,25 @@ async def test_a_jump_under_load(tmp_path: Path, jump: float) -> None:
         assert_said_once(here, jump)
         assert all(used(here)[name] >= calls for name, calls in before.items())
         assert not await here.dead()
+
+
+async def test_what_is_put_off_by_the_old_time_long_after_the_clock_was_set_back_comes_near(tmp_path: Path) -> None:
+    async with world(tmp_path, starts_at=NOON) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet()
+        before_ms = int(here.machine.now() * 1000)
+        here.machine.ahead_seconds -= 3 * 86400.0
+        await here.until(lambda: here.events("clock_jumped"))
+        await here.clock.sleep(5.0)
+        await here.marketo.stop()
+        here.org.update("Account", account, {"Phone": "2"})
+        await here.until(lambda: here.running.deliver.pause)
+        assert here.store is not None
+        # what a call that began before the jump, and lasted until now, writes about its record
+        await here.store.submit(lambda tx: tx.run("postpone", list_json(range(1000)), before_ms))
+        await here.marketo.start()
+        await here.until_quiet()
 
 
 @pytest.mark.parametrize("reboots", [False, True])
