@@ -184,6 +184,10 @@ class Record:
         return value
 
 
+PERHAPS_THERE = "?"
+"""No field's name: nobody knows whether Marketo has the record."""
+
+
 @dataclass(slots=True)
 class Pending:
     """What an entry would send: the merge of all changes since the last acknowledgement."""
@@ -195,7 +199,8 @@ class Pending:
     first_commit_ms: int = 0
     """The oldest event's commit in this merge, for freshness; 0 where none came by event."""
     doubt: frozenset[str] = frozenset()
-    """Fields that were sent with a value, and nobody knows whether Marketo took it: emptied, they are cleared there."""
+    """Fields that were sent with a value, and nobody knows whether Marketo took it: emptied, they are cleared there.
+    PERHAPS_THERE stands for them where none was sent with a value, or a delete was."""
     left: bool = False
     """A delete of what lives in Salesforce, and has left its filter."""
 

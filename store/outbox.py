@@ -18,6 +18,7 @@ from store.intake import LEFT_ITS_FILTER, append, perhaps_created, put_entries, 
 from store.merge import merge
 from store.model import (
     PEOPLE,
+    PERHAPS_THERE,
     PERSON_GONE,
     REF_OBJECT,
     REFS,
@@ -295,8 +296,10 @@ def _put_back(entry: Entry, record: Record, due_ms: int, *, unsure: bool = False
 
 
 def _doubted(pending: Pending) -> Pending:
-    """What was sent, remembered as perhaps taken."""
-    sent = {name for name, value in pending.fields.items() if value is not None} if not pending.read else set()
+    """What was sent, remembered as perhaps taken; of a delete, and of a record without values, that Marketo perhaps has it."""
+    if pending.read:
+        return pending
+    sent = {name for name, value in pending.fields.items() if value is not None} or {PERHAPS_THERE}
     return replace(pending, doubt=pending.doubt | sent)
 
 

@@ -435,8 +435,6 @@ class FilteredMachine(OutboxMachine):
     """The same where records enter and leave their filters."""
 
     source = FILTERED
-    # Not yet here: an account that was perhaps created, and left its filter before that was known, is found left over in Marketo.
-    a_busy_moment = None  # type: ignore[assignment] # no rule of this machine
 
     @rule(key=st.sampled_from([*ACCOUNTS, CONTACT, OPPORTUNITY, ROLE]), known=st.booleans())
     def cross(self, key: Key, known: bool) -> None:
