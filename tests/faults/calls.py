@@ -55,7 +55,7 @@ def salesforce_call(request: web.Request, body: str) -> str:
         soql = request.query.get("q", "")
         verb = "count" if "COUNT()" in soql else parts[0]
         found = re.search(r"FROM (\w+)(?: WHERE (\w+))?", soql)
-        obj, by = (found[1], f" by {found[2]}" if found[2] else "") if found else ("?", "")
+        obj, by = (found[1], f" by {found[2]}" if found[2] and verb != "count" else "") if found else ("?", "")
         return f"salesforce {verb} {obj}{by}"
     if parts[0] in {"query", "queryAll"}:
         return f"salesforce {parts[0]} next page"

@@ -101,7 +101,7 @@ async def test_records_refused_one_by_one_stop_it_before_they_are_all_dead_lette
 
 
 async def test_values_that_the_mapping_refuses_stop_it_too(tmp_path: Path) -> None:
-    async with world(tmp_path, fields__Lead={"LastName": "dateOfBirth"}) as here:
+    async with world(tmp_path, fields__Lead={"LastName": {"to": "dateOfBirth", "convert": "date"}}) as here:
         here.touch_built_in_users()
         for number in range(150):
             here.org.create("Lead", {"LastName": f"No number {number}", "Company": "C"})
