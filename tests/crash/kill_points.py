@@ -71,7 +71,7 @@ class Standing:
         """Run the daemon as it is, or so armed that it survives, until both sides agree and nothing is left to do."""
         async with started(self.here.write_config(), arm, command) as running:
             await running.until_logged("daemon_started")
-            await self.here.until(lambda: not self.ask(UNDONE) and self.here.report(self.rules).ok, 40, self.rules)
+            await self.here.until(lambda: not self.ask(UNDONE) and self.here.report(self.rules).ok, 80, self.rules)
             code = await running.end(15)
             assert (code, running.errors) == (0, ""), f"{code} {running.errors} {running.lines[-5:]}"
 

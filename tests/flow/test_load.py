@@ -98,7 +98,7 @@ async def test_content_that_marketo_has_costs_no_call(tmp_path: Path) -> None:
         mark = len(here.instance.journal)
         assert here.store is not None
         await here.store.cut([here.hole("Lead"), here.hole("Contact"), here.hole("Account")])
-        await here.until(lambda: len(here.events("load_finished")) == 9)
+        await here.until(lambda: len(here.events("load_finished")) >= 9)
         await here.until_quiet()
         assert here.instance.journal[mark:] == []
 

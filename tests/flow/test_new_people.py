@@ -150,13 +150,13 @@ async def test_no_kill_makes_room(tmp_path: Path) -> None:
             held = Fault("hang_after", path=r"^/rest/v1/leads\.json", body_matches="createOnly", times=1)
             here.marketo.faults.add(held)
             running = await Running.start(config)
-            await here.until(lambda: created(here) >= count)  # noqa: B023 - awaited at once
+            await here.until(lambda: created(here) >= count, 60)  # noqa: B023 - awaited at once
             assert await running.end(signal.SIGKILL) == -signal.SIGKILL, running.errors
             here.marketo.faults.clear()
         assert created(here) == LIMIT
         running = await Running.start(config)
         try:
-            await here.until(lambda: running.logged("new_people_wait"))
+            await here.until(lambda: running.logged("new_people_wait"), 60)
             async with asyncio.timeout(40):
                 while (found := await told(here))["new_people"]["waiting"] != 10 - LIMIT:
                     await here.clock.sleep(0.1)

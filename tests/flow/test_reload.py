@@ -137,7 +137,7 @@ async def test_a_shorter_interval_is_not_waited_out_first(tmp_path: Path) -> Non
         before = polled_at["Lead"]
         await here.until(lambda: polled_at["Lead"] > before or here.clock.now() - before > 5)
         here.org.create("Lead", lead_of("Polled"))
-        assert here.running.reconcile._next > here.clock.monotonic() + long / 2, "by the long interval now"
+        await here.until(lambda: here.running.reconcile._next > here.clock.monotonic() + long / 2)  # by the long interval now
         await change(here, reconcile__poll_interval_seconds=1.0)
         await here.until_equal()
 
