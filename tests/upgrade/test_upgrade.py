@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.oracle_rules import Rules
 from store.errors import StoreBlocked, StoreNewer
 from store.sql import migrations
 from store.store import Store
@@ -189,7 +190,8 @@ async def test_the_daemon_goes_on_where_the_older_one_stopped(tmp_path: Path, sc
         assert (letter.id, letter.code) == (refused, "1006")
         assert here.store is not None
         await here.store.retry_dead([letter], int(here.clock.now() * 1000))
-        await here.until_quiet()
+        # an open entry holds when its record was created, in the world of that store: here that was some second of the setting up
+        await here.until_quiet(Rules(ignored_fields=("CreatedDate",)))
         assert [line["schema_before"] for line in here.events("store_upgraded")] == ([] if schema == NOW else [schema])
         told = [line for line in here.logs if line["log_level"] in {"warning", "error"}]
         assert told == []
