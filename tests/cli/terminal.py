@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -21,7 +22,13 @@ from stream.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
 SECONDS_MOST = 40.0
+_HOME = "\x1b[H"
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]")
+
+
+def _readable(drawn: str) -> str:
+    """Without what only moves and colours; a frame that begins at the top begins a line."""
+    return _SEQUENCE.sub("", drawn.replace(_HOME, "\r\n"))
 
 
 @dataclass(slots=True)
@@ -34,17 +41,21 @@ class Terminal:
     before: list[Any]
     seen: str = ""
     clock: SystemClock = field(default_factory=SystemClock)
+    _decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
 
     def until(self, words: str) -> str:
         """Read what is drawn until these words stand there; returns all that was drawn since the last call."""
         deadline = self.clock.monotonic() + SECONDS_MOST
-        while words not in self.seen:
+        while words not in _readable(self.seen):
             left = deadline - self.clock.monotonic()
             assert left > 0, f"no {words!r} in {self.seen[-2000:]!r}"
-            if select.select([self.here], [], [], min(left, 0.5))[0]:
-                self.seen += _SEQUENCE.sub("", os.read(self.here, 65536).decode(errors="replace"))
+            self._read(min(left, 0.5))
         drawn, self.seen = self.seen, ""
-        return drawn
+        return _readable(drawn)
+
+    def _read(self, seconds: float) -> None:
+        if select.select([self.here], [], [], seconds)[0]:
+            self.seen += self._decoder.decode(os.read(self.here, 65536))
 
     def press(self, keys: bytes) -> None:
         """Type."""
@@ -59,8 +70,7 @@ class Terminal:
         deadline = self.clock.monotonic() + SECONDS_MOST
         while self.process.poll() is None:
             assert self.clock.monotonic() < deadline, "it does not end"
-            if select.select([self.here], [], [], 0.1)[0]:
-                self.seen += _SEQUENCE.sub("", os.read(self.here, 65536).decode(errors="replace"))
+            self._read(0.1)
         assert termios.tcgetattr(self.there) == self.before
         return self.process.returncode
 
