@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from store import history, sides, waits
+from store import history, leaving, sides, waits
 from store.history import Lines
 from store.merge import Verdict, doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
-from store.model import WAITS_FOR_ROOM, Change, Entry, Key, Pending, Record, Unreadable
+from store.model import WAITS_FOR_ROOM, WAITS_TO_LEAVE, Change, Entry, Key, ObjectName, Pending, Record, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
 
@@ -48,11 +48,11 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
         judged = verdict(surely, change)
         if turned := sides.turn(record, change, judged):
             noted[change.key] = record
-            leaving = _cross(turned, record, change, entries.get(change.key), crossed=crossed, taken=taken)
-            if leaving is not None:
+            work = _cross(turned, record, change, entries.get(change.key), crossed=crossed, taken=taken)
+            if work is not None:
                 lines.add(record, "left", source=change.source)
                 gone = replace(change, kind="delete")
-                entry = _merge_into(entries.get(change.key), gone, leaving, record, now_ms=now_ms, taken=taken)
+                entry = _merge_into(entries.get(change.key), gone, work, record, now_ms=now_ms, taken=taken)
                 entries[change.key] = touched[change.key] = entry
             elif turned == "leaves":
                 entries.pop(change.key, None)
@@ -83,6 +83,7 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in noted.values()])
     await _finish(tx, crossed.finished)
+    await leaving.count(tx, crossed.left, now_ms)
     taken.asked = await put_entries(tx, list(touched.values()), known, now_ms)
     await renew_children(tx, crossed.entered, "entered its filter", now_ms)
     return taken
@@ -90,9 +91,10 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
 
 @dataclass(slots=True)
 class _Crossed:
-    """Who came in, and the entries of those who went out before anything of them was in Marketo."""
+    """Who came in, who went out, and the entries of those who did before anything of them was in Marketo."""
 
     entered: list[Key] = field(default_factory=list)
+    left: list[ObjectName] = field(default_factory=list)
     finished: list[Entry] = field(default_factory=list)
 
 
@@ -110,6 +112,7 @@ def _cross(
     if turned == "leaves" and sides.perhaps_in_marketo(record, entry):
         record.known = {}
         taken.left += 1
+        crossed.left += [] if entry is not None and entry.pending.left else [record.object]
         return sides.leaving(change)
     taken.dropped, taken.outside = taken.dropped + 1, taken.outside + 1
     if turned == "leaves":
@@ -199,7 +202,7 @@ def _merge_into(entry: Entry | None, change: Change, pending: Pending, record: R
         taken.revived += 1
         entry.state, entry.attempts, entry.tries, entry.due_ms = "open", 0, 0, now_ms
         entry.code = entry.cause = entry.cure = ""
-    if entry.code == WAITS_FOR_ROOM:  # what is new may need no room: a delete, a conversion, an email that Marketo knows
+    if entry.code in {WAITS_FOR_ROOM, WAITS_TO_LEAVE}:  # what is new may need no room: a delete, a conversion, a known email
         entry.code, entry.cause, entry.due_ms = "", "", now_ms
     entry.pending = merge(entry.pending, pending)
     return entry
@@ -320,6 +323,7 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
     kept: list[Entry] = []
     finished: list[Entry] = []
     entered: list[Key] = []
+    left: list[ObjectName] = []
     lines = Lines(now_ms)
     for entry in entries:
         result, record = results[entry.entry_id], known[entry.key]
@@ -338,9 +342,11 @@ async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_m
             finished.append(entry)
         else:
             kept.append(entry)
+            left += [entry.object] if entry.pending.left else []
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(known[entry.key]) for entry in entries])
     await _finish(tx, finished)
+    await leaving.count(tx, left, now_ms)
     asked = await put_entries(tx, kept, known, now_ms)
     await renew_children(tx, entered, "entered its filter", now_ms)
     return asked

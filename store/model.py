@@ -313,6 +313,9 @@ UNSURE = frozenset({"unreachable", "604"})
 WAITS_FOR_ROOM = "NEW_PEOPLE"
 """Code of a retry that waits for another day, because enough people were created today."""
 
+WAITS_TO_LEAVE = "LEAVING"
+"""Code of an entry of a record that left its filter together with too many others: it waits for a person (`store/leaving.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class HandOver:

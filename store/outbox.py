@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import orjson
 
-from store import waits
+from store import leaving, waits
 from store.history import Lines
 from store.intake import LEFT_ITS_FILTER, append, perhaps_created, put_entries, renew_children, send_again
 from store.merge import merge
@@ -42,22 +42,32 @@ from store.rows import entry_of, entry_row, keys_json, list_json, record_of, rec
 from store.scores import primary_order
 from store.writer import Transaction
 
+NO_END = 2**31
 CROSSING_MS = 300  # how long what would cross a delete on its way is held back
 
 
 async def claim(
-    tx: Transaction, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int, rank: int = 0
+    tx: Transaction,
+    obj: ObjectName,
+    kind: Kind,
+    *,
+    most: int,
+    now_ms: int,
+    linger_ms: int,
+    rank: int = 0,
+    leave_most: int = NO_END,
 ) -> list[Claimed]:
     """Take up to `most` ready entries of a rank, oldest first, or none while the batch is neither full nor old enough.
 
-    A batch of live changes that is not full is filled up with what a load brought: the call is made anyway.
+    A batch of live changes that is not full is filled up with what a load brought: the call is made anyway. Where more than
+    `leave_most` left their filter in a day, those of them that are still here are not taken.
     """
     rows = await tx.rows("ready", obj, kind, rank, now_ms, most)
     if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
         return []
     if rank == 0 and len(rows) < most:
         rows += await tx.rows("ready", obj, kind, 1, now_ms, most - len(rows))
-    return await _take(tx, [entry_of(row) for row in rows], now_ms)
+    return await _take(tx, [entry_of(row) for row in rows], leave_most, now_ms)
 
 
 async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int, linger_ms: int) -> list[Entry]:
@@ -69,7 +79,7 @@ async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: in
     return [entry_of(row) for row in rows]
 
 
-async def _take(tx: Transaction, entries: list[Entry], now_ms: int) -> list[Claimed]:
+async def _take(tx: Transaction, entries: list[Entry], leave_most: int, now_ms: int) -> list[Claimed]:
     known = await waits.records(tx, [entry.key for entry in entries])
     parents = await waits.records(tx, {key for record in known.values() for key in waits.parents_of(record)})
     early = [entry for entry in entries if entry.pending.kind == "upsert" and _lacks_parent(known[entry.key], parents)]
@@ -77,6 +87,7 @@ async def _take(tx: Transaction, entries: list[Entry], now_ms: int) -> list[Clai
         await waits.work_out(tx, early, known, now_ms)
         entries = [entry for entry in entries if entry not in early]
     entries = await _apart(tx, entries, known, now_ms)
+    entries = await leaving.hold_back(tx, entries, leave_most, now_ms)
     await tx.run("take", list_json(entry.entry_id for entry in entries))
     users = [entry.record_id for entry in entries if entry.object == "User"]
     referenced = {row[0] for row in await tx.rows("referenced", list_json(users))} if users else set()

@@ -229,6 +229,23 @@ UPDATE entry SET due_ms = ?1 WHERE entry_id IN (
       AND due_ms > ?1 AND code = ?2
     ORDER BY entry_id LIMIT ?3);
 
+-- hold --
+-- Records that left their filter wait for a person. ?1 is a JSON array of entry numbers, ?2 when to look again, ?3 code, ?4 cause.
+UPDATE entry SET due_ms = ?2, code = ?3, cause = ?4 WHERE entry_id IN (SELECT value FROM json_each(?1));
+
+-- waiting_to_leave --
+-- How many records that left their filter wait for a person, by object; ?1 is the code they wait with.
+SELECT object, count(*) AS entries FROM entry
+WHERE object IN ('Account', 'Contact', 'Lead', 'Opportunity', 'OpportunityContactRole') AND kind = 'delete' AND rank IN (0, 1)
+  AND state = 'open' AND waits = 0 AND read = '' AND code = ?1
+GROUP BY object;
+
+-- release_leaving --
+-- They wait no longer. ?1 is now, ?2 the code they wait with.
+UPDATE entry SET due_ms = ?1, code = '', cause = ''
+WHERE object IN ('Account', 'Contact', 'Lead', 'Opportunity', 'OpportunityContactRole') AND kind = 'delete' AND rank IN (0, 1)
+  AND state = 'open' AND waits = 0 AND read = '' AND code = ?2;
+
 -- in_flight --
 -- What was in flight when an earlier run ended.
 SELECT * FROM entry WHERE state = 'in_flight';

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiosqlite
 import orjson
 
-from store import admin, beside, coverage, history, holds, intake, outbox, role_keys, scores, times, waits
+from store import admin, beside, coverage, history, holds, intake, leaving, outbox, role_keys, scores, times, waits
 from store.database import Lock, open_database
 from store.errors import StoreBlocked
 from store.model import (
@@ -248,9 +248,30 @@ class Store:
 
     # ── deliver
 
-    async def claim(self, obj: ObjectName, kind: Kind, *, most: int, now_ms: int, linger_ms: int, rank: int = 0) -> list[Claimed]:
-        """A batch of ready entries of a rank, now in flight; empty while it is neither full nor old enough."""
-        return await self.submit(lambda tx: outbox.claim(tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms, rank=rank))
+    async def claim(
+        self,
+        obj: ObjectName,
+        kind: Kind,
+        *,
+        most: int,
+        now_ms: int,
+        linger_ms: int,
+        rank: int = 0,
+        leave_most: int = outbox.NO_END,
+    ) -> list[Claimed]:
+        """A batch of ready entries of a rank, now in flight; empty while it is neither full nor old enough.
+
+        `leave_most`: how many of an object may leave their filter in a day; those that are too many stay, and wait for a person.
+        """
+        return await self.submit(
+            lambda tx: outbox.claim(
+                tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms, rank=rank, leave_most=leave_most
+            )
+        )
+
+    async def leaving_taken_back(self, objects: Sequence[ObjectName]) -> None:
+        """Of these objects nobody who left its filter waits for a person any more."""
+        await self.submit(lambda tx: leaving.taken_back(tx, objects))
 
     async def next_due(self) -> int | None:
         """When the first ready entry is due, in ms, or None."""

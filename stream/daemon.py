@@ -344,6 +344,7 @@ class Daemon:
             concurrency=self.settings.marketo.concurrency,
             batch_size=settings.batch_size,
             linger_seconds=settings.linger_seconds,
+            leave_most=settings.max_leaving_a_day,
             load_mappings=self._mappings,
             salesforce_now=edge.salesforce.server_clock.fine,
         )

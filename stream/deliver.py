@@ -85,6 +85,7 @@ class Deliver:
     concurrency: int
     batch_size: int
     linger_seconds: float
+    leave_most: int
     load_mappings: Callable[[], Awaitable[Mapping[ObjectName, ObjectMapping]]]
     salesforce_now: Callable[[], float]
     pause: Pause = field(default_factory=Pause)
@@ -143,7 +144,15 @@ class Deliver:
 
     async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
         linger_ms = int(self.linger_seconds * 1000)
-        return await self.store.claim(obj, kind, most=self.batch_size, now_ms=self._now_ms(), linger_ms=linger_ms, rank=rank)
+        return await self.store.claim(
+            obj,
+            kind,
+            most=self.batch_size,
+            now_ms=self._now_ms(),
+            linger_ms=linger_ms,
+            rank=rank,
+            leave_most=self.leave_most,
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store import holds, view
-from store.holds import Flow, Holds
+from store.holds import Flow, Held, Holds
 from store.store import Store
 from store.writer import Work
 from stream.clock import Clock
@@ -30,9 +30,10 @@ async def pause(path: Path, flows: Sequence[Flow], clock: Clock) -> Said:
     return await _write(path, lambda tx: holds.pause(tx, flows, clock.now()), clock, lambda held: held.issuperset(flows))
 
 
-async def resume(path: Path, flows: Sequence[Flow], clock: Clock) -> Said:
+async def resume(path: Path, flows: Sequence[Held], clock: Clock) -> Said:
     """Let these flows go on, whatever held them. Raises StoreError where there is no store of ours."""
-    return await _write(path, lambda tx: holds.resume(tx, flows), clock, lambda held: held.isdisjoint(flows))
+    now_ms = int(clock.now() * 1000)
+    return await _write(path, lambda tx: holds.resume(tx, flows, now_ms), clock, lambda held: held.isdisjoint(flows))
 
 
 async def _write(path: Path, work: Work[Holds], clock: Clock, done: Callable[[set[str]], bool]) -> Said:

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from store.errors import StoreBlocked, StoreError
-from store.holds import FLOWS
 from store.store import Store
 from stream import pulse
 from stream.budget import DailyBudget
@@ -151,7 +150,7 @@ class Heartbeat:
             "stream": {"state": self.capture.state, "error": self.capture.error, "heard_at": self._heard_at()},
             "pending": self.capture.pending,
             "paused": {"code": pause.code, "cause": pause.cause, "cure": pause.cure} if pause else None,
-            "held": [flow for flow in FLOWS if self.holds.held(flow)],
+            "held": self.holds.all_held,
             "errors": self._errors(),
             "freshness": self.deliver.freshness.percentiles(self.clock.monotonic()),
             "accepted": self.deliver.accepted,
@@ -196,7 +195,7 @@ class Heartbeat:
             failing=[name for name, error in errors.items() if error],
             paused=self.deliver.pause.code,
             poisoned=poisoned.code if poisoned is not None else "",
-            held=[flow for flow in FLOWS if self.holds.held(flow)],
+            held=self.holds.all_held,
             store=blocked,
             freshness_p50_seconds=_rounded(lately["p50"]),
             freshness_p99_seconds=_rounded(lately["p99"]),

@@ -1,4 +1,4 @@
-"""The flows that stand still until a person ends it, as the running daemon knows them.
+"""What stands still until a person ends it, as the running daemon knows it: the flows, and who left its filter with too many.
 
 `pause`, `resume` and `dead retry` are other processes: they write notes into the store, which are looked for every second.
 """
@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from store.holds import FLOWS, Flow
+from store.holds import FLOWS, LEAVING, Flow, Held
+from store.model import ObjectName
 from store.store import Store
 from stream import pulse
 from stream.clock import Clock
@@ -25,7 +26,8 @@ LOOK_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Holds:
-    """What is held. `paused` are the flows that the operator paused, as far as they have been taken up here.
+    """What is held. `paused` are the flows that the operator paused, as far as they have been taken up here; `leaving` are those
+    who left their filter and wait for a person, by object.
 
     `_told`: the note of a poisoned flow is on its way into the store; `_noted`: it is there, and only a person takes it away.
     """
@@ -34,6 +36,7 @@ class Holds:
     clock: Clock
     poison: Poison
     paused: Mapping[Flow, float] = field(default_factory=dict)
+    leaving: Mapping[ObjectName, int] = field(default_factory=dict)
     _told: bool = False
     _noted: bool = False
 
@@ -53,6 +56,7 @@ class Holds:
         noted = self._noted
         found = await self.store.holds()
         self._take_pauses(found.paused)
+        await self._look_who_leaves(found.leaving)
         if found.poisoned is not None and not self.poison.stopped:
             self._told = self._noted = True
             self.poison.stop(Diagnosis(*(found.poisoned[name] for name in ("refused", "judged", "code"))))
@@ -70,6 +74,26 @@ class Holds:
                 log.warning("flow_paused", flow=flow, cure=f"`msi-stream resume {flow}` lets it go on")
             elif flow in before and flow not in paused:
                 log.info("flow_resumed", flow=flow)
+                self.store.wake()
+
+    @property
+    def all_held(self) -> list[Held]:
+        """Whatever goes on only when a person says so."""
+        flows: list[Held] = [flow for flow in FLOWS if self.held(flow)]
+        return [*flows, LEAVING] if self.leaving else flows
+
+    async def _look_who_leaves(self, found: Mapping[ObjectName, int]) -> None:
+        """Who left its filter waits, is let go, or was taken back because the filter was put right."""
+        taken_back = [obj for obj, waiting in found.items() if not waiting]
+        if taken_back:
+            await self.store.leaving_taken_back(taken_back)
+        before, self.leaving = self.leaving, {obj: waiting for obj, waiting in found.items() if waiting}
+        for obj, waiting in self.leaving.items():
+            if obj not in before:
+                log.error("leaving_held", object=obj, records=waiting, cure=LEAVING_CURE)
+        for obj in before:
+            if obj not in self.leaving:
+                log.info("leaving_goes_on", object=obj)
                 self.store.wake()
 
     def news(self) -> dict[str, Any] | None:
@@ -99,6 +123,10 @@ class Holds:
         )
 
 
+LEAVING_CURE = (
+    "is a filter wrong? put it right and restart the daemon, which takes them back; "
+    "if they are to go, `msi-stream resume leaving`"
+)
 OWN_CAUSES = {"VALUE": "a value that Marketo would not take in that field"}
 
 

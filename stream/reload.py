@@ -94,6 +94,7 @@ def _into_loops(daemon: Daemon, settings: Settings) -> None:
     daemon.deliver.batch_size = daemon.dispatch.batch_size = calls.batch_size = deliver.batch_size
     daemon.dispatch.max_attempts = calls.max_attempts = daemon.scores.max_attempts = deliver.max_attempts
     calls.new_people.limit = deliver.max_new_people_a_day
+    daemon.deliver.leave_most = deliver.max_leaving_a_day
     daemon.holds.poison.share = deliver.poison_share
     daemon.dispatch.waits.settle_seconds = daemon.clock_watch.settle_seconds = deliver.settle_seconds
     daemon.scores.go_by(scores.interval_seconds, scores.sweep_interval_seconds)

@@ -20,7 +20,7 @@ from stream import coverage_told
 from stream.budget import CENTRAL, day_in
 from stream.config.model import Settings
 from stream.dead import moment
-from stream.holds import cure_of
+from stream.holds import LEAVING_CURE, cure_of
 from stream.loss import hours_to_loss
 
 State = Literal["ok", "degraded", "failing", "stopped"]
@@ -137,6 +137,11 @@ def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[s
     if new["waiting"]:
         limit = f"a day takes {new['limit']:,} (deliver.max_new_people_a_day); if a filter is wrong, mend it now"
         reasons.append(f"{new['waiting']:,} of the new people wait until {new['until']}: {limit}")
+    for obj, waiting in [each for each in found.holds.leaving.items() if each[1]]:
+        limit = f"more than deliver.max_leaving_a_day ({facts['leaving']['limit']:,}) left in a day"
+        reasons.append(
+            f"{_count(waiting, obj + ' record')} left the filter, and stay in Marketo for now: {limit}. {LEAVING_CURE}"
+        )
     if not running:
         return reasons
     beat = found.heartbeat or {}
@@ -177,6 +182,7 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
         "poisoned": dict(found.holds.poisoned) if found.holds.poisoned is not None else None,
         "calls": _calls(beat.get("calls", {}), settings, now, running=running),
         "new_people": _new_people(found, settings, now),
+        "leaving": {"limit": settings.deliver.max_leaving_a_day, "waiting": dict(found.holds.leaving)},
         "people": {
             "synced": found.people,
             "swept_until": moment(found.swept_until) if found.swept_until is not None else None,

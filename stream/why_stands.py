@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from store.model import Entry, Record
+from store.model import WAITS_TO_LEAVE, Entry, Record
 from store.tales import Link, Tale
-from stream.holds import cure_of
+from stream.holds import LEAVING_CURE, cure_of
 
 MEND = "Mend that; it goes on by itself."
 
@@ -67,6 +67,11 @@ class Judgement:
             return f"{self._open(entry)}, and the daemon is stopped.", "Start the daemon."
         if entry.waits:
             return self._waiting(entry)
+        if entry.code == WAITS_TO_LEAVE:
+            return (
+                "It left its filter together with too many others, and stays in Marketo for now.",
+                f"{LEAVING_CURE[:1].upper()}{LEAVING_CURE[1:]}.",
+            )
         return self._stopped_flow(entry) or (f"{self._open(entry)}.", "")
 
     def _settled(self) -> tuple[str, str]:

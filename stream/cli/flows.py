@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from store.holds import FLOWS, Flow
+from store.holds import FLOWS, LEAVING, Flow, Held
 from stream import flows as held
 from stream.cli.options import DEGRADED, config_option, tell
 from stream.clock import SystemClock
@@ -17,7 +17,11 @@ from stream.config import load
 from stream.dead import moment
 from stream.flows import Said
 
-WORDS = {"deliver": "Delivery to Marketo", "scores": "Bringing scores back to Salesforce"}
+WORDS: Mapping[Held, str] = {
+    "deliver": "Delivery to Marketo",
+    "scores": "Bringing scores back to Salesforce",
+    "leaving": "What left its filter",
+}
 
 PAUSE_EPILOG = """FLOW is deliver (changes to Marketo) or scores (scores to Salesforce); both, when none is named. What is in
 flight is finished. Salesforce's changes are still taken and buffered, and nothing is lost. A paused flow outlives restarts,
@@ -34,8 +38,10 @@ Example:
   msi-stream pause deliver
 """
 
-RESUME_EPILOG = """FLOW is deliver or scores; both, when none is named. It also ends the stop of a delivery of which too many
-records were refused (deliver.poison_share): it stops again soon unless the cause was mended.
+RESUME_EPILOG = """FLOW is deliver, scores or leaving; deliver and scores, when none is named. deliver also ends the stop of a
+delivery of which too many records were refused (deliver.poison_share): it stops again soon unless the cause was mended.
+leaving lets records go that left their filter, more in a day than deliver.max_leaving_a_day, and with them what leaves
+in the next 24 hours: each follows its delete setting.
 
 \b
 Exit codes:
@@ -46,6 +52,7 @@ Exit codes:
 \b
 Example:
   msi-stream resume deliver
+  msi-stream resume leaving
 """
 
 
@@ -72,15 +79,16 @@ def pause(ctx: click.Context, flow: str | None, config: Path | None) -> None:
 
 
 @click.command(epilog=RESUME_EPILOG)
-@flow_argument
+@click.argument("flow", type=click.Choice([*FLOWS, LEAVING], case_sensitive=False), required=False)
 @config_option
 @click.pass_context
 def resume(ctx: click.Context, flow: str | None, config: Path | None) -> None:
-    """Let a flow go on: one that was paused, or stopped because too many records were refused."""
-    chosen = _chosen(flow)
+    """Let a flow go on that was paused or has stopped itself, or let records leave that left their filter."""
+    chosen: Sequence[Held] = (LEAVING,) if flow == LEAVING else _chosen(flow)
     said = asyncio.run(held.resume(load(config, os.environ, secrets=False).settings.store.path, chosen, SystemClock()))
     for each in chosen:
         was_held = each in said.before.paused or (each == "deliver" and said.before.poisoned is not None)
+        was_held |= each == LEAVING and bool(said.before.leaving)
         click.echo(f"{WORDS[each]} {'goes on' if was_held else 'was not held'}.")
     ctx.exit(_tell_taken_up(said, "the next start goes on"))
 

@@ -192,6 +192,11 @@ class Deliver(Section):
     max_new_people_a_day: Count = Field(
         10000, description="New people in Marketo in a day; the rest wait: a wrong filter must not fill a Marketo."
     )
+    max_leaving_a_day: Count = Field(
+        1000,
+        description="Records of an object that may leave their filter in 24 hours; where more do, those that are still in "
+        "Marketo stay and wait for `msi-stream resume leaving`: a wrong filter must not empty a Marketo.",
+    )
     poison_share: float = Field(
         0.2,
         gt=0,

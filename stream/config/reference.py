@@ -63,7 +63,8 @@ after the record itself has changed, because Salesforce's events do not carry fo
 
 - A record that is outside is not sent, and what changes in it costs no call to Marketo.
 - One that enters is read, and goes whole, with the parents that are inside of theirs; its children get the relation.
-- One that leaves follows `[deliver.deletes]`: it is deleted in Marketo, or stays there, with `deleted_field` set.
+- One that leaves follows `[deliver.deletes]`: it is deleted in Marketo, or stays there, with `deleted_field` set. Where more than
+  `deliver.max_leaving_a_day` leave in 24 hours, they wait for `msi-stream resume leaving`.
 - Whoever names a parent that is outside goes without that relation; contact roles do not go without.
 - Another filter than at the last start judges all records of the object again (`filter_changed`); `msi-stream plan --first-load`
   shows before what a new filter would send.

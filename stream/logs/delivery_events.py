@@ -78,6 +78,24 @@ EVENTS = (
         same="limit until",
     ),
     event(
+        "error",
+        "leaving_held",
+        "object records cure",
+        "more of an object's records left their filter in a day than `deliver.max_leaving_a_day`: those that are still in "
+        "Marketo stay there, and wait for a person; all else goes on",
+        "if a filter is wrong, put it right and restart the daemon: they are taken back; else `msi-stream resume leaving`",
+        same="object",
+    ),
+    event(
+        "info",
+        "leaving_goes_on",
+        "object",
+        "nobody who left its filter waits any more: they were let go, or taken back by another filter",
+        same="",
+        ends="leaving_held",
+        by="object",
+    ),
+    event(
         "warning",
         "external_id_not_searchable",
         "code",

@@ -52,7 +52,9 @@ KEYS: Mapping[str, Key] = {
     "freshness_oldest_seconds": Key("number", "how old the oldest change is that Marketo does not have yet", may_be_null=True),
     "freshness_p50_seconds": Key("number", "from commit to acceptance, median of the last five minutes", may_be_null=True),
     "freshness_p99_seconds": Key("number", "the same, 99th percentile", may_be_null=True),
-    "held": Key("list", "the flows that stand still until a person ends it: `deliver`, `scores`"),
+    "held": Key(
+        "list", "what stands still until a person ends it: `deliver`, `scores`, and `leaving` (records that left their filter)"
+    ),
     "holes": Key("list", "the objects of which something is not proven complete", may_be_null=True),
     "hours_to_loss": Key("number", "hours until Salesforce begins to forget what was not read", may_be_null=True),
     "id": Key("text", "a record's Salesforce id", may_be_null=True),

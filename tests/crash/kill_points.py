@@ -232,6 +232,17 @@ async def too_many(at: Standing) -> None:
     del at.here.overrides["deliver.max_new_people_a_day"]
 
 
+async def leave_and_return(at: Standing) -> None:
+    """A mistyped filter makes all leads leave, which has to wait for a person; then it is put right."""
+    filtered = at.here.overrides.get("filters.Lead", "")
+    at.here.overrides |= {"filters.Lead": "LastName = 'Nobody'", "deliver.max_leaving_a_day": 1}
+    async with started(at.here.write_config()) as running:
+        await running.until_logged("leaving_held", 40)
+        assert await running.end(15) == 0
+    del at.here.overrides["deliver.max_leaving_a_day"]
+    at.here.overrides["filters.Lead"] = filtered
+
+
 async def put_off(at: Standing) -> None:
     """Something waits for a time that never comes: it was put off while the clock was wrong."""
     update(at)
@@ -314,6 +325,7 @@ COMMITS = (
     Commit("people merged in Marketo", "merge_people", merge_people),
     Commit("a person deleted in Marketo", "forget_people", delete_person, mend=update),
     Commit("people who waited for another day", "release_people", too_many),
+    Commit("what left its filter taken back", "leaving_taken_back", leave_and_return),
     Commit("a clock that was set", "shift_times", update, jump_seconds=600.0),
     Commit("what was put off for ever", "bring_near", put_off),
     Commit("old stories cut", "prune_history", age),

@@ -42,6 +42,7 @@ EFFECTS: dict[KeyPath, Effect] = {
         3, lambda daemon: (daemon.dispatch.max_attempts, daemon.dispatch.people_calls.max_attempts, daemon.scores.max_attempts)
     ),
     ("deliver", "max_new_people_a_day"): Effect(5, lambda daemon: daemon.dispatch.people_calls.new_people.limit),
+    ("deliver", "max_leaving_a_day"): Effect(6, lambda daemon: daemon.deliver.leave_most),
     ("deliver", "poison_share"): Effect(0.5, lambda daemon: daemon.holds.poison.share),
     ("deliver", "settle_seconds"): Effect(
         4.5, lambda daemon: (daemon.dispatch.waits.settle_seconds, daemon.clock_watch.settle_seconds)

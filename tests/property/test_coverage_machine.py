@@ -168,7 +168,7 @@ class MemoryMachine(RuleBasedStateMachine):
     @rule(flows=FLOW_SETS)
     def resume(self, flows: list[Flow]) -> None:
         before = Holds(dict(self.paused), self.poisoned)
-        assert self._run(self.store.submit(lambda tx: resume(tx, flows))) == before
+        assert self._run(self.store.submit(lambda tx: resume(tx, flows, 0))) == before
         self.paused = {flow: since for flow, since in self.paused.items() if flow not in flows}
         self.poisoned = None if "deliver" in flows else self.poisoned
 

@@ -103,6 +103,7 @@ def test_the_defaults_are_the_contracts(read: Read) -> None:
     assert (deliver.shared_email, deliver.merge_people, deliver.partition) == ("share", True, "")
     assert (deliver.lead_company, deliver.empty_role, deliver.deleted_field) == ("never", "Unspecified", "")
     assert (deliver.max_new_people_a_day, deliver.poison_share, deliver.settle_seconds) == (10000, 0.2, 90.0)
+    assert deliver.max_leaving_a_day == 1000
     kept = [deliver.deletes.of(name) for name in ("User", "Account", "Contact", "Lead")]
     assert kept == ["keep"] * 4
     assert (deliver.deletes.Opportunity, deliver.deletes.OpportunityContactRole) == ("delete", "delete")
