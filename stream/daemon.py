@@ -58,6 +58,7 @@ from stream.retry import Backoff
 from stream.rows import Rows
 from stream.salesforce.bulk import BulkQuery
 from stream.salesforce.rest import TOTAL_SECONDS, ObjectDescribe, SalesforceClient
+from stream.salesforce.sign_in import TOTAL_SECONDS as SIGN_IN_SECONDS
 from stream.salesforce.sign_in import SignIn
 from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
@@ -84,6 +85,7 @@ class Patience:
 
     marketo: Timeouts = field(default_factory=Timeouts)
     salesforce_seconds: float = TOTAL_SECONDS
+    sign_in_seconds: float = SIGN_IN_SECONDS
     liveness_seconds: float = 130.0
     margin_seconds: float = 20.0
 
@@ -134,6 +136,7 @@ def edges(
         username=settings.salesforce.username,
         password=settings.salesforce.reveal("password"),
         refresh_token=settings.salesforce.reveal("refresh_token"),
+        timeout_seconds=patience.sign_in_seconds,
         server_clock=server_clock,
     )
     salesforce = SalesforceClient(

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from stream.config.model import Marketo
 from stream.marketo.client import Timeouts
 from stream.marketo.limits import WINDOW_SECONDS
+from stream.salesforce.sign_in import TOTAL_SECONDS as SIGN_IN_SECONDS
 
 LOOPS = ("capture", "reading", "reconcile", "load", "deliver", "scores")
 MARGIN_SECONDS = 60.0  # a slow disk, a busy machine
 STORE_SECONDS = 60.0  # the longest that writing a few facts down may take
-SALESFORCE_SIGN_IN_SECONDS = 30.0
 
 
 def time_limits(
@@ -26,9 +26,9 @@ def time_limits(
     turns = math.ceil(callers / min(settings.concurrency, settings.calls_per_20s))
     turn = max(marketo.sync_leads, marketo.query) + WINDOW_SECONDS
     before = max(turns * turn, callers * marketo.other)
-    salesforce = 2 * SALESFORCE_SIGN_IN_SECONDS + salesforce_seconds
+    salesforce = 2 * SIGN_IN_SECONDS + salesforce_seconds
     longest = {
-        "capture": 2 * SALESFORCE_SIGN_IN_SECONDS + liveness_seconds,
+        "capture": 2 * SIGN_IN_SECONDS + liveness_seconds,
         "reading": salesforce,
         "reconcile": salesforce,
         "load": salesforce,

@@ -11,9 +11,10 @@ from stream.logs.lines import Registered
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make matrix` asks for all of it."""
+    """`make matrix` asks for all of it, `make matrix-cover` for the covering selection at every step."""
+    parser.addoption("--whole-matrix", action="store_true", help="every way to fail at every call")
     parser.addoption(
-        "--whole-matrix", action="store_true", help="every way to fail at every call, instead of a covering selection"
+        "--covering-matrix", action="store_true", help="the covering selection of ways at every call, also where that takes long"
     )
 
 

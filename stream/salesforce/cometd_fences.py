@@ -187,11 +187,11 @@ def _loss(message: JsonObject, *, asked: bool) -> StreamError | None:
         return None
     if not message.get("successful", True):
         return refusal(message)
-    if channel == MetaChannel.DISCONNECT and not asked:
-        return Unreachable("the server ended the session")
+    if channel == MetaChannel.DISCONNECT:
+        return None if asked else Unreachable("the server ended the session")
     advice = message.get("advice")
     wish = advice.get("reconnect", "retry") if isinstance(advice, dict) else "retry"
-    if channel == MetaChannel.CONNECT and wish != "retry":
+    if wish != "retry":  # beside a subscribe too: connects that are answered afterwards would prove what nobody is subscribed to
         return Unreachable(f"the server ended the session: its advice is {str(wish)[:20]!r}")
     return None
 

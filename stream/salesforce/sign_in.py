@@ -27,6 +27,7 @@ TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - a path, not a secret
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_SECONDS = 120  # Salesforce takes at most 180: a clock may be a minute ahead, or two behind
 SKEW_SECONDS_MAX = 30.0
+TOTAL_SECONDS = 30.0
 MOST_ANSWER_BYTES = 1 << 20
 WHAT = "the sign-in at Salesforce"
 NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -63,7 +64,7 @@ class SignIn:
         username: str = "",
         password: str = "",
         refresh_token: str = "",
-        timeout_seconds: float = 30.0,
+        timeout_seconds: float = TOTAL_SECONDS,
         server_clock: ServerClock | None = None,
     ) -> None:
         self._login_url = login_url.rstrip("/")

@@ -20,8 +20,8 @@ import sqlite3
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ class Piece:
     states: Counter[str] = field(default_factory=Counter)
     changes: int = 0
     faults: int = 0
+    rested_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """The same choices for the same seed."""
@@ -139,7 +140,12 @@ class Piece:
             self.changes, self.faults = traffic.restless.number + traffic.forms, traffic.faults.total()
             here.marketo.faults.clear()
             here.salesforce.faults.clear()
-            await rest(here)
+            clock = SystemClock()
+            began = clock.monotonic()
+            try:
+                await rest(here)
+            finally:
+                self.rested_seconds = clock.monotonic() - began
 
     async def _kill_on(self, here: World, traffic: Traffic) -> None:
         config = here.write_config()
@@ -218,12 +224,23 @@ def undone(here: World) -> list[Any]:
         return database.execute(UNDONE).fetchall()
 
 
-async def run(seed: int, pieces: int, kills: int) -> int:
+@contextmanager
+def place(number: int, keep: Path | None) -> Iterator[str]:
+    """A folder for a piece: its store, and what each of its daemons logged."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix=f"kills-{number}-") as folder:
+            yield folder
+    else:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield tempfile.mkdtemp(prefix=f"{number}-", dir=keep)
+
+
+async def run(seed: int, pieces: int, kills: int, keep: Path | None = None) -> int:
     """So many pieces, one after the other; returns how many failed."""
     failed, states, clock = 0, Counter[str](), SystemClock()
     for number in range(seed, seed + pieces):
         piece, began = Piece(number, kills), clock.monotonic()
-        with tempfile.TemporaryDirectory(prefix=f"kills-{number}-") as folder:
+        with place(number, keep) as folder:
             try:
                 await piece.run(Path(folder))
                 result = "agreed"
@@ -231,7 +248,7 @@ async def run(seed: int, pieces: int, kills: int) -> int:
                 failed += 1
                 result = f"FAILED: {error}"
         states += piece.states
-        took = f"{clock.monotonic() - began:.0f} s"
+        took = f"{clock.monotonic() - began:.0f} s, the last {piece.rested_seconds:.0f} of them until both sides agreed"
         what = f"{piece.states.total()} kills, {piece.changes} changes, {piece.faults} faults, {took}"
         print(f"seed {number}: {what}: {result}", flush=True)  # noqa: T201 - the run's own report
     told = ", ".join(f"{number} × {state}" for state, number in states.most_common())
@@ -245,8 +262,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=25, help="how many in each piece")
     parser.add_argument("--seed", type=int, default=1, help="the first piece's; the next has the next number")
     parser.add_argument("--pieces", type=int, default=12, help="how many fresh worlds, one after the other")
+    parser.add_argument("--keep", type=Path, help="a folder in which each piece's store and logs stay")
     asked = parser.parse_args(arguments)
-    return 1 if asyncio.run(run(asked.seed, asked.pieces, asked.kills)) else 0
+    return 1 if asyncio.run(run(asked.seed, asked.pieces, asked.kills, asked.keep)) else 0
 
 
 if __name__ == "__main__":

@@ -89,6 +89,17 @@ async def test_a_server_that_wishes_the_session_to_end_is_obeyed(
     assert wish in str(loss)
 
 
+@pytest.mark.parametrize("stage", ["handshake", "connect", "subscribe"])
+async def test_advice_to_begin_anew_is_obeyed_beside_every_reply(
+    scripted: ScriptedBayeux, scripted_source: MakeSource, stage: str
+) -> None:
+    more = {"clientId": "c", "subscription": CHANNEL, "advice": {"reconnect": "handshake"}}
+    script(scripted, stage, lambda message: [reply(message, **more)])
+    loss = await attempt(scripted_source())
+    assert type(loss) is Unreachable
+    assert "handshake" in str(loss)
+
+
 async def test_a_farewell_does_not_hide_the_reason_behind_it(scripted: ScriptedBayeux, scripted_source: MakeSource) -> None:
     tokens = FakeTokens(scripted.base_url)
     farewell = {"channel": "/meta/disconnect"}

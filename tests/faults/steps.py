@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from sandbox.oracle_rules import Rules
 from store.model import OBJECTS, Hole
@@ -20,7 +20,13 @@ from tests.flow.world import World
 
 DELETED = ("Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
 RULES = Rules(deletes=dict.fromkeys(DELETED, "delete"))
-PATIENCE = Patience(Timeouts(1.0, 1.0, 1.0, 1.0, 1.0, 1.0), salesforce_seconds=1.0, liveness_seconds=60.0, margin_seconds=30.0)
+PATIENCE = Patience(
+    Timeouts(*[1.0] * len(fields(Timeouts))),
+    salesforce_seconds=1.0,
+    sign_in_seconds=1.0,
+    liveness_seconds=60.0,
+    margin_seconds=30.0,
+)
 
 
 @dataclass(slots=True)

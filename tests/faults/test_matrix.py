@@ -1,6 +1,7 @@
 """The fault matrix: each way to fail at each call the daemon makes.
 
-The ordinary suite takes a covering selection at the steps of `ALWAYS`; with `--whole-matrix` every way is tried at every call.
+The ordinary suite takes a covering selection at the steps of `ALWAYS`, and with `--covering-matrix` at every step; with
+`--whole-matrix` every way is tried at every call.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ VERDICTS: dict[str, tuple[Play, Callable[[Row], Sequence[Way]]]] = {
 
 
 def only_whole(request: pytest.FixtureRequest, *, always: bool) -> None:
-    """Skip what only the whole matrix has."""
-    if not always and not request.config.getoption("--whole-matrix"):
-        pytest.skip("only in the whole matrix: make matrix")
+    """Skip what only a run of its own has."""
+    if not always and not any(map(request.config.getoption, ("--covering-matrix", "--whole-matrix"))):
+        pytest.skip("only in a run of its own: make matrix")
 
 
 def chosen(table: Callable[[Row], Sequence[Way]], request: pytest.FixtureRequest) -> Chosen:

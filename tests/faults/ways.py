@@ -41,6 +41,11 @@ class Way:
         return self.action in {"rewrite", "reset_after", "hang_after", "truncate", "delay"} or self.code == "702"
 
     @property
+    def claims_success(self) -> bool:
+        """Whether Marketo says that it has done what it has not."""
+        return self.action == "respond" and isinstance(self.body, dict) and self.body.get("success") is True
+
+    @property
     def sort(self) -> str:
         """What it has in common with others: of each sort one is tried at every call, also where not everything is."""
         if self.down or self.ahead_seconds:
