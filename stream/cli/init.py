@@ -12,12 +12,15 @@ import click
 from stream.cli.options import config_option
 from stream.config import load_begun
 from stream.config.model import Settings
-from stream.config.sources import CONFIG_VARIABLE, LOCAL_PATH
+from stream.config.sources import CONFIG_VARIABLE, LOCAL_PATH, SYSTEM_PATH
 from stream.config.template import template
 from stream.deployment import CONTACT, Deployment
 from stream.errors import ConfigError
 
-EPILOG = """With --salesforce DIR it writes what the Salesforce admin deploys instead (Metadata API format, with package.xml):
+EPILOG = """With --credentials the secrets are left to systemd (LoadCredential=, from /etc/credstore): the file names none of
+their files, and everybody may read it, the service's own user among them.
+
+With --salesforce DIR it writes what the Salesforce admin deploys instead (Metadata API format, with package.xml):
 
 \b
   a channel of its own with a member for each object set to stream
@@ -37,6 +40,7 @@ Exit codes:
 \b
 Examples:
   msi-stream init /etc/msi-stream/config.toml
+  msi-stream init --credentials /etc/msi-stream/config.toml
   msi-stream init --salesforce salesforce-setup --certificate salesforce.crt --email admin@example.com
 """
 
@@ -44,6 +48,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--force", is_flag=True, help="Replace a configuration file that is there.")
+@click.option("--credentials", is_flag=True, help="For the service: secrets are systemd's credentials, and the file holds none.")
 @click.option("--salesforce", type=click.Path(path_type=Path), metavar="DIR", help="Write what the Salesforce admin deploys.")
 @click.option("--certificate", type=click.Path(path_type=Path), metavar="PEM", help="With --salesforce: the app's certificate.")
 @click.option("--email", metavar="ADDRESS", help="With --salesforce: the app's contact.")
@@ -58,42 +63,50 @@ def init(  # noqa: PLR0917 - click passes them by name
     filters: tuple[str, ...],
     *,
     force: bool,
+    credentials: bool,
 ) -> None:
     """Write a commented configuration file, readable by its owner alone; or what the Salesforce admin deploys.
 
     The file goes to PATH, else to --config, else to $MSI_STREAM_CONFIG, else to ./msi-stream.toml.
     """
     if salesforce is not None:
-        if path or force:
-            raise click.UsageError("--salesforce goes with neither PATH nor --force")
+        if path or force or credentials:
+            raise click.UsageError("--salesforce goes with neither PATH nor --force nor --credentials")
         _write_deployment(salesforce, config, certificate, email, filters)
         return
     if certificate or email or filters:
         raise click.UsageError("--certificate, --email and --filter go with --salesforce")
     where = path or config or Path(os.environ.get(CONFIG_VARIABLE) or LOCAL_PATH)
+    name = where.stem if where.stem != SYSTEM_PATH.stem else ""
+    text = template(credentials=".".join(["msi-stream", *([name] if name else [])]) if credentials else "")
+    mode = 0o644 if credentials else 0o600
     try:
         if force:
             beside = where.with_name(f".{where.name}.{os.getpid()}.new")
-            _write(beside)
+            _write(beside, text, mode)
             try:
                 beside.replace(where)
             except OSError:
                 beside.unlink()
                 raise
         else:
-            _write(where)
+            _write(where, text, mode)
     except FileExistsError as error:
         raise ConfigError(f"{where} is there already", hint="name another file, or replace it with --force") from error
     except OSError as error:
         raise ConfigError(f"cannot write {where}: {error.strerror}", hint="name a place that this user may write to") from error
-    click.echo(f"Wrote {where}. Fill in the credentials, then: msi-stream doctor --config {where}")
+    if credentials:
+        click.echo(f"Wrote {where}. Fill it in, put the secrets where it says, then: msi-stream-as {name or '-'} doctor")
+    else:
+        click.echo(f"Wrote {where}. Fill in the credentials, then: msi-stream doctor --config {where}")
 
 
-def _write(path: Path) -> None:
-    """Write the whole file, or leave none behind."""
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write the whole file, whatever the umask, or leave none behind."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
         try:
-            file.write(template())
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
             file.flush()
         except OSError:
             path.unlink()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from stream.config import load
+from stream.config.keys import keys
 from stream.config.template import template
 from tests.cli.shell import here_and_now, msi
+
+ROOT = Path(__file__).parents[2]
 
 
 def mode(path: Path) -> int:
@@ -28,6 +33,33 @@ async def test_it_writes_the_commented_configuration_for_its_owner_alone(tmp_pat
     assert mode(tmp_path / "new.toml") == 0o600
     assert names(tmp_path) == ["new.toml"]
     tomllib.loads(template())
+
+
+@pytest.mark.parametrize(
+    ("file", "prefix", "doctor"), [("config.toml", "msi-stream", "-"), ("north.toml", "msi-stream.north", "north")]
+)
+async def test_with_credentials_it_names_no_file_and_the_services_user_may_read_it(
+    tmp_path: Path, file: str, prefix: str, doctor: str
+) -> None:
+    said = await msi("init", "--credentials", str(tmp_path / file))
+    assert said.out.endswith(f"msi-stream-as {doctor} doctor\n")
+    text = (tmp_path / file).read_text("utf-8")
+    assert mode(tmp_path / file) == 0o644
+    assert "_file" not in text
+    named = set(re.findall(r"/etc/credstore/(\S+)", text))
+    assert named == {f"{prefix}.{'_'.join(key.path)}" for key in keys().values() if key.is_secret}
+    unit = (ROOT / "systemd" / f"msi-stream{'@' if doctor != '-' else ''}.service").read_text("utf-8")
+    assert named == {name.replace("%i", "north") for name in re.findall(r"(?m)^LoadCredential=\w+:(\S+)$", unit)}
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "marketo_client_secret").write_text("secret")
+    (credentials / "salesforce_client_secret").write_text("another")
+    salesforce = {"LOGIN_URL": "https://one.my.salesforce.com", "FLOW": "client_credentials", "CLIENT_ID": "c"}
+    filled = {f"MSI_STREAM_SALESFORCE__{key}": value for key, value in salesforce.items()}
+    filled |= {"MSI_STREAM_MARKETO__CLIENT_ID": "c", "MSI_STREAM_MARKETO__BASE_URL": "https://one.mktorest.com"}
+    settings = load(tmp_path / file, {"CREDENTIALS_DIRECTORY": str(credentials), **filled}).settings
+    assert settings.salesforce.reveal("client_secret") == "another"
+    assert settings.marketo.client_secret.get_secret_value() == "secret"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ class Instance:
         """Write its configuration, without any secret; `deliver__batch_size=5` for deliver.batch_size."""
         self.here.overrides.update({name.replace("__", "."): value for name, value in overrides.items()})
         values = {name: value for name, value in self.here.values().items() if name not in {*SECRETS, "store.path"}}
-        public = re.sub(r"(?m)^\w+_file = .*\n", "", template(values))  # as the documents say: credentials instead of files
+        public = template(values, credentials=f"msi-stream.{self.name}")
         self.machine.write(f"/etc/msi-stream/{self.name}.toml", public)
 
     def give_credentials(self) -> None:

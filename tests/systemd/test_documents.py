@@ -5,6 +5,8 @@ What names an instance of the template comes last: one machine has the single se
 
 from __future__ import annotations
 
+import stat
+
 import pytest
 
 from tests.docs.documents import ROOT, in_blocks
@@ -25,7 +27,7 @@ async def test_what_the_document_says_works_in_the_order_in_which_it_says_it(mac
         company(service.here)
         await machine.do("rm", "-rf", *STATE, "/etc/credstore")
         public = (machine.root / "etc/msi-stream" / f"{service.name}.toml").read_text()
-        machine.write("/etc/msi-stream/config.toml", public)
+        await machine.do("rm", "-f", "/etc/msi-stream/config.toml")
         machine.write("/root/server.key", service.here.salesforce.sign_in.private_key, 0o600)
         # The only part that asks a person: here the answer is there.
         machine.write(
@@ -43,6 +45,10 @@ async def test_what_the_document_says_works_in_the_order_in_which_it_says_it(mac
                 done = await machine.do("sh", "-c", f"cd /root && {command.line}", check=False)
                 if done.returncode not in FOUND or "Traceback" in done.stderr:
                     wrong.append(f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+                if command.line.startswith("msi-stream init"):
+                    config = machine.root / "etc/msi-stream/config.toml"
+                    assert stat.S_IMODE(config.stat().st_mode) == 0o644
+                    config.write_text(public)  # filled in, as it stands
                 if command.line.startswith("systemctl enable"):
                     await service.here.until_equal()
             assert not wrong, "\n".join(wrong)
