@@ -16,7 +16,7 @@ from typing import Final
 from sandbox.marketo import Instance
 from sandbox.marketo.schema import COMPANY, LEAD, OPPORTUNITY, ROLE, SALES_PERSON
 from sandbox.marketo.tables import Record
-from sandbox.oracle_journal import Report, check_journal, journal_key, last_sent, resent
+from sandbox.oracle_journal import Report, check_journal, email_origins, journal_key, last_sent, resent
 from sandbox.oracle_people import People, Person, gather
 from sandbox.oracle_rules import SCORES, Org, Row, Rules, empty, same, same_score
 
@@ -46,7 +46,8 @@ class _Comparison:
         self._instance = instance
         self._rules = rules
         self._report = Report()
-        self._people: People = gather(org, rules)
+        self._emails = email_origins(instance.journal)
+        self._people: People = gather(org, rules, () if rules.merge_people else self._met_later())
         self._sent = last_sent(instance.journal)
         self._synced = {name: self._living(name) for name in ("Account", "Opportunity", "OpportunityContactRole")}
 
@@ -65,6 +66,21 @@ class _Comparison:
             if violation.kind not in self._rules.violations_allowed:
                 self._report.wrong(violation.kind, f"{violation.object} {violation.key} in request {violation.request}")
         return self._report
+
+    def _met_later(self) -> set[str]:
+        """Whose people have one email in Marketo now, and were two before: all but one of them got it by an update."""
+        found: set[str] = set()
+        for leads in self._by_email().values():
+            if sum(self._emails.get(lead["id"]) != "updated" for lead in leads) <= 1 < len(leads):
+                found |= {lead["externalPersonId"] for lead in leads if lead.get("externalPersonId")}
+        return found
+
+    def _by_email(self) -> dict[str, list[Record]]:
+        found: dict[str, list[Record]] = {}
+        for lead in self._instance.leads.values():
+            if lead.get("email"):
+                found.setdefault(lead["email"].casefold(), []).append(lead)
+        return found
 
     def _living(self, name: str) -> dict[str, Row]:
         return {row["Id"]: row for row in self._org.records(name) if self._rules.admits(name, row)}
@@ -130,16 +146,12 @@ class _Comparison:
             self._report.wrong("wrong field", f"{kind} {external}, outside of its filter: {mark}")
 
     def _duplicates(self) -> None:
-        """Two living people with one email, one of them made by an accepted create."""
+        """Two people with one email, one of them made with it. Who got it later is one with the other, or a stray (`_stray`)."""
         if self._rules.shared_email != "share":
             return
-        made = {write.key for write in self._instance.journal if write.object == LEAD and write.action == "created"}
-        by_email: dict[str, list[Record]] = {}
-        for lead in self._instance.leads.values():
-            if lead.get("email"):
-                by_email.setdefault(lead["email"].casefold(), []).append(lead)
-        for leads in by_email.values():
-            if len(leads) > 1 and any(lead["id"] in made for lead in leads):
+        for every in self._by_email().values():
+            leads = [lead for lead in every if self._emails.get(lead["id"]) != "updated"]
+            if len(leads) > 1 and any(self._emails.get(lead["id"]) == "created" for lead in leads):
                 self._report.wrong("duplicate", f"leads {', '.join(str(lead['id']) for lead in leads)} have one email")
 
     def _one(self, name: str, row: Row, record: Record | None) -> None:

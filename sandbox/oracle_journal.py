@@ -89,6 +89,11 @@ def last_sent(journal: Iterable[Write]) -> Mapping[tuple[str, Any, str], Any]:
     return sent
 
 
+def email_origins(journal: Iterable[Write]) -> Mapping[Any, str]:
+    """How each person that was sent an email got the one it has: `created` with it, or `updated` to it."""
+    return {write.key: write.action for write in journal if write.object == LEAD and "email" in write.changed}
+
+
 def journal_key(place: str, record: Record) -> Any:
     """A record's key as the journal writes it."""
     keys = {

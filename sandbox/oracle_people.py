@@ -1,13 +1,14 @@
 """Which Salesforce people are one Marketo person, and which of them it belongs to.
 
 A contact goes before a lead, then the older CreatedDate, then the lower id. A converted lead is its contact, and a record that
-was merged away is whatever it was merged into.
+was merged away is whatever it was merged into. Those who get one email later are one
+too, unless people are not to be merged.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.oracle_rules import Org, Row, Rules, moment
@@ -40,8 +41,8 @@ class People:
     known: set[str] = field(default_factory=set)
 
 
-def gather(org: Org, rules: Rules) -> People:
-    """Sort an org's contacts and leads into people."""
+def gather(org: Org, rules: Rules, apart: Collection[str] = ()) -> People:
+    """Sort an org's contacts and leads into people. `apart`: ids of those who are people of their own, whatever their emails."""
     people = People()
     living: list[tuple[str, Row]] = []
     for kind in KINDS:
@@ -56,7 +57,7 @@ def gather(org: Org, rules: Rules) -> People:
             elif rules.admits(kind, row):
                 living.append((kind, row))
     people.moved = {record_id: _final(record_id, people.moved) for record_id in people.moved}
-    for group in _groups(living, rules):
+    for group in _groups(living, rules, apart):
         first, *rest = sorted(group, key=_rank)
         person = Person(first[0], first[1], tuple(rest))
         people.persons.append(person)
@@ -64,12 +65,15 @@ def gather(org: Org, rules: Rules) -> People:
     return people
 
 
-def _groups(living: list[tuple[str, Row]], rules: Rules) -> list[list[tuple[str, Row]]]:
+def _groups(living: list[tuple[str, Row]], rules: Rules, apart: Collection[str]) -> list[list[tuple[str, Row]]]:
     groups: dict[str, list[tuple[str, Row]]] = defaultdict(list)
-    for kind, row in living:
+    first: set[str] = set()
+    for kind, row in sorted(living, key=_rank):
         email = str(row.get("Email") or "").strip().casefold()
         shares = rules.shared_email == "share" and email and row["Id"] not in rules.excused
-        groups[email if shares else row["Id"]].append((kind, row))
+        alone = row["Id"] in apart and email in first
+        first |= {email} if row["Id"] in apart else set()
+        groups[email if shares and not alone else row["Id"]].append((kind, row))
     return list(groups.values())
 
 

@@ -364,21 +364,6 @@ async def follow_merges(tx: Transaction, obj: ObjectName, winners: Mapping[str, 
     return len(living)
 
 
-async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) -> int:
-    """People were merged in Marketo: whoever stood behind the losers stands behind the winner; returns how many.
-
-    From now on they are one there, whatever their emails in Salesforce.
-    """
-    people = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(losers))]
-    there = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json([winner]))] if people else []
-    for record in (*people, *there):
-        record.joined = winner
-    await tx.run_many("put_record", [record_row(record) for record in there])
-    await move_people(tx, people, winner, now_ms, "merged in Marketo")
-    await _try_now(tx, people, now_ms)
-    return len(people)
-
-
 async def forgotten(tx: Transaction, marketo_ids: Sequence[str], now_ms: int) -> int:
     """People were deleted in Marketo: whoever stood behind them has no person any more; returns how many.
 
@@ -391,11 +376,11 @@ async def forgotten(tx: Transaction, marketo_ids: Sequence[str], now_ms: int) ->
         lines.add(record, "moved", cause="deleted in Marketo")
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in people])
-    await _try_now(tx, people, now_ms)
+    await try_now(tx, people, now_ms)
     return len(people)
 
 
-async def _try_now(tx: Transaction, people: Sequence[Record], now_ms: int) -> None:
+async def try_now(tx: Transaction, people: Sequence[Record], now_ms: int) -> None:
     """What was refused because its person is not there need not wait any longer to hear why."""
     rows = await tx.rows("entries_by_key", keys_json(record.key for record in people))
     waiting = [row["entry_id"] for row in rows if row["state"] == "open" and row["code"] == PERSON_GONE]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiosqlite
 import orjson
 
-from store import admin, beside, coverage, history, holds, intake, leaving, outbox, role_keys, scores, times, waits
+from store import admin, beside, coverage, history, holds, intake, joins, leaving, outbox, role_keys, scores, times, waits
 from store.database import Lock, open_database
 from store.errors import StoreBlocked
 from store.model import (
@@ -306,9 +306,19 @@ class Store:
 
     async def merge_people(self, winner: str, losers: Sequence[str], now_ms: int) -> int:
         """Two or more people became one in Marketo; returns how many records stand behind the winner now who did not before."""
-        moved = await self.submit(lambda tx: outbox.merged(tx, winner, losers, now_ms))
+        moved = await self.submit(lambda tx: joins.merged(tx, winner, losers, now_ms))
         if moved:
             self.wake()
+        return moved
+
+    async def intend_meeting(self, winner: str, losers: Sequence[str]) -> None:
+        """These Marketo people are about to be merged, because their records have one email."""
+        await self.submit(lambda tx: joins.intend(tx, winner, losers))
+
+    async def meet_people(self, winner: str, losers: Sequence[str], now_ms: int) -> int:
+        """They are merged; returns how many records stand behind the winner now who did not before."""
+        moved = await self.submit(lambda tx: joins.met(tx, winner, losers, now_ms))
+        self.wake()
         return moved
 
     async def forget_people(self, marketo_ids: Sequence[str], now_ms: int) -> int:

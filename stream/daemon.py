@@ -37,6 +37,7 @@ from stream.errors import BudgetSpent, StreamError
 from stream.exclusion import Exclusion
 from stream.heartbeat import Heartbeat
 from stream.holds import Holds
+from stream.joining import Joining
 from stream.load import Load
 from stream.logs.repeats import Repeats
 from stream.lookups import SalesforcePeople
@@ -316,7 +317,9 @@ class Daemon:
         people_calls = PeopleCalls(
             store=self.store,
             marketo=edge.marketo,
-            resolver=Resolver(edge.marketo, self.store, salesforce, share=settings.shared_email == "share"),
+            resolver=Resolver(
+                edge.marketo, self.store, salesforce, share=settings.shared_email == "share", merge=settings.merge_people
+            ),
             exclusion=self.exclusion,
             max_attempts=settings.max_attempts,
             batch_size=settings.batch_size,
@@ -324,6 +327,7 @@ class Daemon:
             proof=proof,
             poison=self.holds.poison,
             new_people=NewPeople(settings.max_new_people_a_day),
+            joining=Joining(self.store, edge.marketo, self.exclusion, waits, settings.max_attempts, proof, self.holds.poison),
         )
         self.dispatch = Dispatch(
             store=self.store,

@@ -23,6 +23,7 @@ from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation, judge_error
+from stream.meetings import order_of
 from stream.merges import Merges
 from stream.people_calls import PeopleCalls, Replan, carried_on
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
@@ -84,7 +85,7 @@ class Dispatch:
                 each.record.merged_into = None
                 await self._sort(each, plan(each, mapping, self.rules), items, settled)
         if obj in PEOPLE:
-            items.sort(key=lambda item: people.order_of(item.claimed.record))
+            items.sort(key=lambda item: order_of(item.claimed.record))
 
         def replan(again: Claimed) -> Plan:
             return plan(again, mapping, self.rules)

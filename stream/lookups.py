@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -42,6 +42,21 @@ class SalesforcePeople:
                             found[key] = Living(key, row.get("CreatedDate"), converted)
         except StreamError as error:
             raise LookupFailed(f"Salesforce could not be asked who still exists: {error.message}") from error
+        return found
+
+    async def emails(self, keys: Collection[Key]) -> dict[Key, str]:
+        """The emails of those that exist and have one, as Marketo compares them; of a converted lead none."""
+        found: dict[Key, str] = {}
+        try:
+            for obj in ("Contact", "Lead"):
+                ids = sorted(record_id for each, record_id in keys if each == obj)
+                fields = ["Id", "Email", *(["IsConverted"] if obj == "Lead" else [])]
+                for start in range(0, len(ids), READ_MOST):
+                    for row in await self.salesforce.read(obj, ids[start : start + READ_MOST], fields):
+                        if row is not None and row.get("Email") and not row.get("IsConverted"):
+                            found[obj, widen(str(row["Id"]))] = str(row["Email"]).strip().lower()
+        except StreamError as error:
+            raise LookupFailed(f"Salesforce could not be asked whose email is whose: {error.message}") from error
         return found
 
     async def merged_into(self, obj: ObjectName, ids: Sequence[str]) -> dict[str, str]:

@@ -18,13 +18,13 @@ import structlog
 
 from store.model import MERGEABLE, PERSON_GONE, Ack, Change, Claimed, Dead, HandOver, Key, ObjectName, Record, RecordState, Retry
 from store.store import Store
-from stream import people
 from stream.batch import Batch, Item, Verdict
 from stream.errors import StreamError
 from stream.exclusion import Exclusion
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MOST_MERGED, MarketoClient
 from stream.marketo.outcomes import judge_error
+from stream.meetings import order_of
 from stream.people import LookupFailed
 from stream.people_calls import PeopleCalls
 from stream.plan import Remove
@@ -203,7 +203,7 @@ class Merges:
             for loser in losers:
                 self._back(loser.claimed, settled, DEFER_MS, cause="what it was merged into is just being found in Marketo")
             return
-        first, *others = sorted(losers, key=lambda loser: people.order_of(loser.record))
+        first, *others = sorted(losers, key=lambda loser: order_of(loser.record))
         settled.handovers.append(self._heritage(first, winner, first.record.marketo_id))
         self._done(first, winner, settled, "its Marketo person is the winner's now")
         for loser in others:
@@ -216,7 +216,7 @@ class Merges:
             await self._without_winner(winner_id, losers, settled)
             return
         sharers = (await self.store.sharers([winner_id])).get(winner_id, [])
-        winner = Winner(kept, winner_id, min(sharers, key=people.order_of, default=kept).key)
+        winner = Winner(kept, winner_id, min(sharers, key=order_of, default=kept).key)
         for loser in losers:
             if loser.record.marketo_id not in there:
                 self._inherited(loser, winner, settled, "its Marketo person has been merged, or deleted, there")

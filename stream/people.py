@@ -7,6 +7,7 @@
                   ├─ one, of another living record ─────────────────▶ share: the first of both carries it
                   └─ several ───────────────────────────────────────▶ dead letter
     else ───────────────────────────────────────────────────────────▶ create
+    found, and its email is another living record's person's ───────▶ meet: the two people become one (`stream/meetings.py`)
 
 Source: facts on leads in Adobe's "Leads" and "Sales Insight for Non-Native Salesforce Integrations". Whoever calls holds the
 exclusion keys of all items, so that no other request can create or change the same people meanwhile.
@@ -21,10 +22,10 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from store.model import Change, Key, ObjectName, Record
-from store.scores import primary_order
 from stream.batch import Item
 from stream.errors import MarketoError, StreamError
 from stream.ids import widen
+from stream.meetings import Meeting, meeting, order_of
 from stream.plan import Refuse, Upsert
 
 log = structlog.get_logger(__name__)
@@ -81,6 +82,10 @@ class People(Protocol):
         """Contact id → the lead that was converted into it."""
         ...
 
+    async def emails(self, keys: Collection[Key]) -> dict[Key, str]:
+        """The emails of those that exist and have one, as Marketo compares them; of a converted lead none."""
+        ...
+
 
 @dataclass(slots=True)
 class Resolution:
@@ -88,7 +93,8 @@ class Resolution:
 
     `takeovers` name the Marketo fields that were filled for the other records of an item's person. `parted` share theirs no
     more, since their email is another now; `left` are those whose person went with such an email. `origins` name the leads (by
-    the entry's number) that contacts without a person were converted from; `adopted` are those found by email.
+    the entry's number) that contacts without a person were converted from; `adopted` are those found by email. `meetings` are to
+    be merged before their items can be sent; `waiting` until Salesforce can be asked whose email is whose.
     """
 
     update: list[Item] = field(default_factory=list)
@@ -103,6 +109,8 @@ class Resolution:
     left: list[Key] = field(default_factory=list)
     origins: dict[int, str] = field(default_factory=dict)
     adopted: set[int] = field(default_factory=set)
+    meetings: list[tuple[Item, Meeting]] = field(default_factory=list)
+    waiting: list[tuple[Item, str]] = field(default_factory=list)
 
 
 def person_object(record_id: str) -> ObjectName | None:
@@ -127,19 +135,15 @@ def keys_of(item: Item) -> set[str]:
     return keys
 
 
-def order_of(record: Record) -> tuple[int, str, str]:
-    """Who carries a shared person: the lowest."""
-    return primary_order(record.object, record.created, record.record_id)
-
-
 @dataclass(slots=True)
 class Resolver:
-    """Finds out, for each item, whether its person exists in Marketo."""
+    """Finds out, for each item, whether its person exists in Marketo. `merge`: whether people who get one email become one."""
 
     marketo: LeadSearch
     store: Known
     salesforce: People
     share: bool
+    merge: bool
 
     async def resolve(self, items: Sequence[Item]) -> Resolution:
         """Where each item goes. Raises what Marketo, Salesforce or the network answer with; nothing has been changed then."""
@@ -151,7 +155,7 @@ class Resolver:
         unknown = await self._by_email(unknown, ids, resolution)
         resolution.create += unknown
         found = [(item, marketo_id) for item in items if (marketo_id := ids[item.entry_id]) is not None]
-        await self._share(found, resolution)
+        await self._share(await self._meet(found, resolution) if self.share else found, resolution)
         return resolution
 
     async def _by_external_id(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
@@ -263,16 +267,58 @@ class Resolver:
         if key is not None and not seen:
             resolution.follow_ups.append(Change(key[0], key[1], read="shares a Marketo person"))
 
+    async def _meet(self, found: Sequence[tuple[Item, str]], resolution: Resolution) -> Sequence[tuple[Item, str]]:
+        """Without those whose email other Marketo people have, and in Salesforce the records behind these: they are one now."""
+        asked = {item.entry_id: email_of(item) for item, _ in found if item.entry_id not in resolution.adopted and email_of(item)}
+        rows = _group(await self.marketo.find("leads", "email", [*asked.values()], FIELDS), "email") if asked else {}
+        others = {
+            item.entry_id: met
+            for item, own in found
+            if (met := [row for row in rows.get(asked.get(item.entry_id, ""), []) if str(row["id"]) != own])
+        }
+        if not others:
+            return found
+        concerned = [(item, own) for item, own in found if item.entry_id in others]
+        behind = await self.store.sharers(
+            [own for _, own in concerned] + [str(row["id"]) for met in others.values() for row in met]
+        )
+        known = {record.key for records in behind.values() for record in records}
+        emails = await self._salesforce_emails([item for item, _ in concerned], known, resolution)
+        if emails is None:
+            return [(item, own) for item, own in found if item.entry_id not in others]
+        there = set(await self._emails_of({own for _, own in concerned}))
+        for item, own in concerned:
+            rows_met = others[item.entry_id]
+            joined = meeting(item.claimed.record, own, [str(row["id"]) for row in rows_met], behind, emails)
+            if own not in there:
+                continue  # that is found out when it is sent
+            if joined is not None and self.merge:
+                resolution.meetings.append((item, joined))
+            else:
+                await self._stay_two(item, own, [row for row in rows_met if joined or str(row["id"]) not in behind], resolution)
+        meeting_now = {item.entry_id for item, _ in resolution.meetings}
+        return [(item, own) for item, own in found if item.entry_id not in meeting_now]
+
+    async def _stay_two(self, item: Item, own: str, rows: Sequence[dict[str, Any]], resolution: Resolution) -> None:
+        """Other people in Marketo have its email, too. A living record nobody here has seen is read, and meets it."""
+        key = item.claimed.record.key
+        carriers = await self._carriers({"": list(rows)}, {key[1]}) if rows else {}
+        for row in rows:
+            self._ask_for_carrier(row, carriers, resolution)
+            log.warning("people_share_email", object=key[0], id=key[1], marketo_id=own, other=str(row["id"]))
+
     async def _share(self, found: Sequence[tuple[Item, str]], resolution: Resolution) -> None:
         """Of the living records behind one Marketo person, only the first by rule sends its fields.
 
         They part when their emails part, unless somebody in Marketo has merged them into one. Where an email was perhaps taken
         before, nobody can tell any more whether they did: the others are looked for anew, and what they filled is answered for.
+        Those to whom Salesforce gives the same new email stay together.
         """
         others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
         emails = await self._emails_of(
             {marketo_id for item, marketo_id in found if others.get(marketo_id) and _tells_email(item)}
         )
+        found, alike = await self._alike(found, others, emails, resolution) if self.share else (found, {})
         taken: set[str] = set()
         for item, marketo_id in sorted(found, key=lambda each: order_of(each[0].claimed.record)):
             record = item.claimed.record
@@ -280,11 +326,12 @@ class Resolver:
             first = min((order_of(other) for other in rest), default=order_of(record))
             moves = self.share and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
             moved = self.share and _tells_email(item) and bool(record.marketo_id and item.claimed.entry.pending.doubt)  # perhaps
-            leaving = [other for other in rest if (moves or moved) and other.joined != marketo_id]
+            together = alike.get(item.entry_id, frozenset())
+            leaving = [other for other in rest if (moves or moved) and other.joined != marketo_id and other.key not in together]
             staying = [other for other in rest if moved or other not in leaving]
             if marketo_id in taken:
                 resolution.deferred.append((item, "another record of the same Marketo person goes first"))
-            elif order_of(record) > first and moves and record.joined != marketo_id:
+            elif order_of(record) > first and moves and record.joined != marketo_id and not self._goes_with(rest, together):
                 resolution.parted.append(item)
             elif order_of(record) > first:
                 resolution.carried.append((item, marketo_id, min(rest, key=order_of).key))
@@ -295,6 +342,52 @@ class Resolver:
                 resolution.left += [other.key for other in leaving]
                 if staying:
                     resolution.takeovers.append((item, frozenset[str]().union(*(other.filled for other in staying))))
+
+    @staticmethod
+    def _goes_with(rest: Sequence[Record], together: Collection[Key]) -> bool:
+        """Whether who carries the person gets the same email."""
+        return min(rest, key=order_of).key in together
+
+    async def _alike(
+        self,
+        found: Sequence[tuple[Item, str]],
+        others: Mapping[str, Sequence[Record]],
+        emails: Mapping[str, str],
+        resolution: Resolution,
+    ) -> tuple[Sequence[tuple[Item, str]], dict[int, frozenset[Key]]]:
+        """For each entry that changes a shared person's email, perhaps: who behind it has that email too in Salesforce now.
+
+        Without the entries of which that cannot be found out.
+        """
+        moving = {
+            item.entry_id: (item, others[own])
+            for item, own in found
+            if len(others.get(own, ())) > (item.claimed.record.marketo_id == own)
+            and _tells_email(item)
+            and (emails.get(own, email_of(item)) != email_of(item) or item.claimed.entry.pending.doubt)
+        }
+        if not moving:
+            return found, {}
+        keys = {record.key for _, records in moving.values() for record in records}
+        told = await self._salesforce_emails([item for item, _ in moving.values()], keys, resolution)
+        if told is None:
+            return [(item, own) for item, own in found if item.entry_id not in moving], {}
+        return found, {
+            entry_id: frozenset(record.key for record in records if told.get(record.key) == own)
+            for entry_id, (item, records) in moving.items()
+            if (own := told.get(item.claimed.record.key))
+        }
+
+    async def _salesforce_emails(
+        self, items: Sequence[Item], keys: Collection[Key], resolution: Resolution
+    ) -> dict[Key, str] | None:
+        """The emails of these and of the items' records; where Salesforce cannot be asked, the items wait, and nobody else."""
+        try:
+            return await self.salesforce.emails({*keys, *(item.claimed.record.key for item in items)})
+        except LookupFailed as error:
+            log.warning("lookup_failed", cause=error.message, records=len(items))
+            resolution.waiting += [(item, error.message) for item in items]
+            return None
 
     async def _emails_of(self, marketo_ids: Collection[str]) -> dict[str, str]:
         """The emails of these people as Marketo has them now."""

@@ -15,9 +15,11 @@ from stream.batch import Batch, Call, Item, Proof, Verdict, judged
 from stream.dead import moment
 from stream.errors import StreamError
 from stream.exclusion import Exclusion
+from stream.joining import Joining
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MarketoClient
 from stream.marketo.outcomes import judge_error
+from stream.meetings import order_of
 from stream.new_people import NewPeople, next_day
 from stream.people import LookupFailed, Resolution, Resolver
 from stream.plan import Plan, Upsert
@@ -47,6 +49,7 @@ class PeopleCalls:
     proof: Proof
     poison: Poison
     new_people: NewPeople
+    joining: Joining
     external_id_lookup: bool = False
     _create_most: int = 300
 
@@ -69,6 +72,8 @@ class PeopleCalls:
         settled.follow_ups += resolution.follow_ups
         self._without_calls(resolution, settled, now_ms)
         await self._carried(resolution, held, settled, now_ms)
+        for item, meeting in resolution.meetings:
+            await self.joining.merge(item, meeting, held, settled, now_ms)
         for item, filled in resolution.takeovers:
             take_over(item, filled, replan)
         for item in resolution.update:
@@ -135,6 +140,8 @@ class PeopleCalls:
     def _without_calls(self, resolution: Resolution, settled: Settled, now_ms: int) -> None:
         for item, why in resolution.deferred:
             settled.add(back(item, now_ms + DEFER_MS, cause=why))
+        for item, why in resolution.waiting:
+            settled.add(back(item, now_ms + DEFER_MS * 10, cause=why))
         for item, refuse in resolution.refused:
             if self.poison.stopped:
                 settled.add(back(item, now_ms))
@@ -210,7 +217,7 @@ class PeopleCalls:
         if record.marketo_id is None:
             return None
         sharers = (await self.store.sharers([record.marketo_id])).get(record.marketo_id, [])
-        others = sorted((other for other in sharers if other.key != record.key), key=people.order_of)
+        others = sorted((other for other in sharers if other.key != record.key), key=order_of)
         why = "carries the Marketo person it shared from now on"
         return HandOver(record.key, others[0].key, record.marketo_id, record.filled, why) if others else None
 

@@ -25,6 +25,7 @@ from stream.foreseen import NEW_PERSON, Foreseen, WideSearch
 from stream.held import Held, Place, Row
 from stream.lookups import SalesforcePeople
 from stream.mapping import EXTERNAL_ID, ObjectMapping
+from stream.meetings import order_of
 from stream.people import Resolution, Resolver
 from stream.people_calls import take_over
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Rules, Upsert, plan, sales_person
@@ -78,7 +79,9 @@ class Preview:
         self._rules = rules(self.settings, edge.filters)
         self._search, self._held = WideSearch(self.asking), Held(self.asking, self._rules.deleted_field)
         share = self.settings.deliver.shared_email == "share"
-        self._resolver = Resolver(self._search, self.foreseen, SalesforcePeople(edge.salesforce), share=share)
+        self._resolver = Resolver(
+            self._search, self.foreseen, SalesforcePeople(edge.salesforce), share=share, merge=self.settings.deliver.merge_people
+        )
 
     def count(self, obj: ObjectName, planned: Planned) -> Planned:
         """Add one to the totals."""
@@ -137,7 +140,7 @@ class Preview:
         if not items:
             return []
         self._search.fields, self._search.rows = self._held.fields(obj, mapping), {}
-        items.sort(key=lambda item: people.order_of(item.claimed.record))
+        items.sort(key=lambda item: order_of(item.claimed.record))
         resolution = await self.asking.patiently(lambda: self._resolver.resolve(items))
         for item, filled in resolution.takeovers:
             take_over(item, filled, lambda claimed: plan(claimed, mapping, self._rules))
@@ -149,7 +152,12 @@ class Preview:
             self.foreseen.will_go(item.claimed.record, marketo_id)
             found.append(_planned(item, "share", marketo_id, f"{' '.join(carrier)} sends the fields of their Marketo person"))
         found += [_planned(item, "share", None, why) for item, why in resolution.deferred]
+        found += [_planned(item, "later", None, why) for item, why in resolution.waiting]
         found += [_planned(item, "later", None, "it shares its Marketo person no longer") for item in resolution.parted]
+        for item, met in resolution.meetings:
+            self.foreseen.will_go(item.claimed.record, met.winner)
+            why = f"leads {', '.join(met.losers)} are merged into it first: their records have one email now"
+            found.append(_planned(item, "share", met.winner, why))
         for item, refuse in resolution.refused:
             self.foreseen.stuck.add(item.claimed.record.key)
             found.append(_planned(item, "conflict", None, f"{refuse.code}: {refuse.cause}"))

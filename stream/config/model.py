@@ -180,8 +180,9 @@ class Deliver(Section):
     )
     merge_people: bool = Field(
         True,
-        description="A merge in Salesforce merges the Marketo people too, and so does the conversion of a lead into a contact "
-        "that has a person of its own. Else the lost one goes as the deletes settings say.",
+        description="A merge in Salesforce merges the Marketo people too, and so do the conversion of a lead into a contact "
+        "that has a person of its own, and an email that becomes another person's where emails are shared. Else a lost one goes "
+        "as the deletes settings say, and people with one email stay two.",
     )
     partition: str = Field("", description="The Marketo partition for new people, if any.")
     lead_company: Literal["never", "when_no_account"] = Field(

@@ -127,6 +127,23 @@ EVENTS = (
         "a record shares its Marketo person with another, which sends the fields",
         same="object",
     ),
+    event(
+        "info",
+        "people_met",
+        "object id marketo_id merged",
+        "two people have one email now, and are one in Marketo",
+        same="object",
+    ),
+    event(
+        "warning",
+        "people_share_email",
+        "object id marketo_id other",
+        "a record gets an email that another Marketo person has, and they stay two: deliver.merge_people is false, or nobody in "
+        "Salesforce stands behind the other",
+        "merge them in Marketo, if they are one person",
+        same="",
+        first=10,
+    ),
     event("info", "person_parted", "object id", "a record no longer shares a Marketo person", same="object"),
     event(
         "info",

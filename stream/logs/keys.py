@@ -72,6 +72,7 @@ KEYS: Mapping[str, Key] = {
     "marketo_id": Key("text", "a Marketo person's id", may_be_null=True),
     "marketo_ids": Key("list", "Marketo people's ids, twenty at the most"),
     "memory_mb": Key("number", "resident memory"),
+    "other": Key("text", "another person's Marketo id"),
     "merged": Key("list", "the Marketo ids of those that were merged away"),
     "missed": Key("count", "changes that only a sweep has found since the last heartbeat (drift)"),
     "mode": Key("text", "how the object is set"),

@@ -206,6 +206,12 @@ async def merge_people(at: Standing) -> None:
     at.here.instance.merge_leads(at.here.lead_of(at.made.contact)["id"], at.here.lead_of(lead)["id"])
 
 
+async def one_email(at: Standing) -> None:
+    """A lead that Marketo has gets the email of another one."""
+    first, second = await at.lead(), await at.lead()
+    at.here.org.update("Lead", second, {"Email": at.here.org.get("Lead", first)["Email"]})
+
+
 def delete_person(at: Standing) -> None:
     """Somebody deletes a person in Marketo."""
     at.here.instance.delete_lead(at.here.lead_of(at.made.lead)["id"])
@@ -323,6 +329,8 @@ COMMITS = (
     Commit("scores written", "remember_scores", score),
     Commit("a score given up", "bury_score", refuse_score, mend=take_score),
     Commit("people merged in Marketo", "merge_people", merge_people),
+    Commit("two people about to be one for their email", "intend_meeting", one_email),
+    Commit("two people who are one for their email", "meet_people", one_email),
     Commit("a person deleted in Marketo", "forget_people", delete_person, mend=update),
     Commit("people who waited for another day", "release_people", too_many),
     Commit("what left its filter taken back", "leaving_taken_back", leave_and_return),

@@ -12,6 +12,7 @@ from aiohttp import web
 from sandbox.marketo.calls import effective_method, form_of
 
 WHO_LIVES = frozenset({"Id", "CreatedDate", "IsConverted", "ConvertedContactId"})
+WHOSE_EMAIL = frozenset({"Id", "Email", "IsConverted"})
 
 
 def marketo_call(request: web.Request, body: str) -> str:
@@ -48,7 +49,9 @@ def salesforce_call(request: web.Request, body: str) -> str:
     if parts[0] == "sobjects":
         return f"salesforce {' '.join([*parts[2:], parts[1]])}"
     if parts[:2] == ["composite", "sobjects"] and len(parts) > 2:
-        return f"salesforce read {parts[2]}" + (" (who lives)" if WHO_LIVES.issuperset(_json(body).get("fields", [])) else "")
+        fields = _json(body).get("fields", [])
+        why = " (who lives)" if WHO_LIVES.issuperset(fields) else " (whose email)" if WHOSE_EMAIL.issuperset(fields) else ""
+        return f"salesforce read {parts[2]}{why}"
     if parts[:2] == ["composite", "sobjects"]:
         return f"salesforce update {_types(body)}"
     if parts[0] in {"query", "queryAll"} and len(parts) == 1:

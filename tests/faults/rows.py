@@ -111,6 +111,7 @@ TOKENS, FIELDS, SESSION = "both tokens are revoked", "fields may have changed", 
 START, NEW, DELETE = "the daemon starts again", "new people, and one is edited", "everything is deleted"
 GAPS, SCORES, AGAIN = "changes come as gaps", "scores rise", "everything is read again"
 SWEEP, MERGE = "an hour has passed", "records are merged in Salesforce"
+EMAIL = "an email becomes another's"
 STREAMED = ("User", "Account", "Contact", "Lead", "Opportunity")
 REREAD = ("Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
 DESCRIBED = ("salespersons", "companies", "leads", "opportunities", "opportunities/roles")
@@ -150,6 +151,7 @@ ROWS = (
     Row("salesforce query User by SystemModstamp", SWEEP),
     *(Row(f"salesforce queryAll {obj} by SystemModstamp", SWEEP) for obj in REREAD),
     *(Row(f"salesforce read {obj} (who lives)", NEW) for obj in ("Contact", "Lead")),
+    *(Row(f"salesforce read {obj} (whose email)", EMAIL) for obj in ("Contact", "Lead")),
     Row("salesforce query Lead by IsConverted", NEW),
     *(Row(f"salesforce update {obj}", SCORES) for obj in ("Contact", "Lead")),
     *(Row(f"salesforce count {obj}", AGAIN) for obj in ("User", *REREAD)),

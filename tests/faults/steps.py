@@ -235,3 +235,12 @@ async def _merge(cast: Cast) -> None:
     await cast.quiet()
     org.merge("Contact", *contacts)
     org.merge("Account", *accounts)
+
+
+@step("an email becomes another's")
+async def _one_email(cast: Cast) -> None:
+    org, name = cast.here.org, cast.name()
+    org.create("Contact", contact_of(cast.deal.account, name))
+    lead = org.create("Lead", lead_of(f"{name}g"))
+    await cast.quiet()
+    org.update("Lead", lead, {"Email": f"{name.lower()}@example.com"})

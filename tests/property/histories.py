@@ -38,10 +38,10 @@ class Step:
 
 
 class History:
-    """An org that steps are taken in."""
+    """An org that steps are taken in. `meets`: whether people may get others' emails later."""
 
-    def __init__(self, org: Org) -> None:
-        self.org = org
+    def __init__(self, org: Org, *, meets: bool = True) -> None:
+        self.org, self.meets = org, meets
         self.passed_over = self.emails = 0
 
     def take(self, step: Step) -> None:
@@ -176,6 +176,14 @@ class History:
         self.emails += 1
         self.org.update(obj, record_id, {"Email": f"{self.emails}@new.example.com" if step.b % 4 else None})
 
+    def same_email(self, step: Step) -> None:
+        """A person gets the email of another one, who lives."""
+        (obj, record_id), (other, other_id) = self.person(step.a), self.person(step.b)
+        email = (self.org.get(other, other_id) or {}).get("Email")
+        if not self.meets or email is None or record_id == other_id:
+            raise LookupError("an email to take")
+        self.org.update(obj, record_id, {"Email": email})
+
     def new_owner(self, step: Step) -> None:
         """A record changes hands; a lead may go to a queue."""
         obj = ("Account", "Contact", "Lead", "Opportunity")[step.a % 4]
@@ -259,6 +267,7 @@ STEPS: Mapping[str, Callable[[History, Step], None]] = {
         "opt_out",
         "write_much",
         "new_email",
+        "same_email",
         "new_owner",
         "move",
         "rename_role",
@@ -270,7 +279,7 @@ STEPS: Mapping[str, Callable[[History, Step], None]] = {
     )
 }
 FIRST = ("new_user", "new_account", "new_account", "new_contact", "new_contact", "new_lead", "new_lead", "new_deal", "new_role")
-OFTEN = (*STEPS, "new_contact", "new_lead", "new_email", "merge", "convert", "delete", "edit", "edit")
+OFTEN = (*STEPS, "new_contact", "new_lead", "new_email", "same_email", "merge", "convert", "delete", "edit", "edit")
 TOLD = ("told",) * 12 + ("gap", "gap", "lost", "wildcard", "overflow")
 NUMBERS = st.integers(0, 11)
 

@@ -75,6 +75,11 @@ class World:
         return 1500.0 if self.sweeps else 300.0
 
     @property
+    def people_meet(self) -> bool:
+        """Whether it makes no difference when somebody gets another's email. Where people are not merged, it does."""
+        return self.merge_people or self.shared_email == "duplicate"
+
+    @property
     def deletes(self) -> dict[str, Fate]:
         """What becomes of deleted records: deals and roles always go, as they do by default."""
         return {
@@ -139,7 +144,7 @@ class Run:
 
     async def _tell(self, stage: Stage) -> None:
         """Steps, kills and outages, each at its time."""
-        history = History(stage.org)
+        history = History(stage.org, meets=self.world.people_meet)
         at = 1.0
         moments: list[tuple[float, int, Any]] = []
         for number, step in enumerate(self.history):

@@ -54,3 +54,30 @@ async def test_a_row_that_says_nothing_new_brings_nobody_back(outbox: Outbox) ->
     second = outbox.now_ms // SECOND + 5
     assert (await outbox.take(row("Contact", CONTACT, second, {"LastName": "Lee"}))).applied == 0
     assert (await outbox.take(row("Contact", CONTACT, second, {"LastName": "Li"}))).applied == 1
+
+
+async def test_who_were_merged_by_us_for_one_email_are_not_joined_for_good_even_if_the_feed_tells_first(outbox: Outbox) -> None:
+    await outbox.synced("Contact", CONTACT, {"LastName": "Lee"}, marketo_id="17")
+    await outbox.synced("Lead", LEAD, {"LastName": "Lee"}, marketo_id="18")
+    await outbox.store.intend_meeting("17", ["18"])
+    assert await outbox.store.merge_people("17", ["18"], outbox.now_ms) == 1
+    records = [await outbox.record(*key) for key in (("Contact", CONTACT), ("Lead", LEAD))]
+    assert [(record.marketo_id, record.joined) for record in records] == [("17", None), ("17", None)]
+    assert set(await outbox.to_read()) == {("Contact", CONTACT), ("Lead", LEAD)}  # the contact answers for what the lead had
+    assert await outbox.store.note("met:18") is None
+    assert await outbox.store.meet_people("17", ["18"], outbox.now_ms) == 0
+
+
+async def test_an_intention_is_for_its_own_winner_only(outbox: Outbox) -> None:
+    await outbox.synced("Lead", LEAD, {"LastName": "Lee"}, marketo_id="18")
+    await outbox.store.intend_meeting("17", ["18"])
+    assert await outbox.store.merge_people("99", ["18"], outbox.now_ms) == 1
+    assert (await outbox.record("Lead", LEAD)).joined == "99"
+
+
+async def test_who_were_joined_before_stay_so_when_they_meet_a_third(outbox: Outbox) -> None:
+    await outbox.synced("Contact", CONTACT, {"LastName": "Lee"}, marketo_id="16")
+    await outbox.synced("Lead", LEAD, {"LastName": "Lee"}, marketo_id="17")
+    await outbox.store.merge_people("17", ["16"], outbox.now_ms)
+    await outbox.store.meet_people("20", ["17"], outbox.now_ms)
+    assert [(await outbox.record(*key)).joined for key in (("Contact", CONTACT), ("Lead", LEAD))] == ["20", "20"]
