@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
@@ -18,63 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from stream.clock import SystemClock
 from stream.config import load
 from stream.doctor import examine
+from tests.cli.metadata_types import PLACES, SPACE, TYPES, wrong
 from tests.cli.shell import Said, here_and_now
 from tests.flow.world import World, world
 
 ROOT = Path(__file__).parents[2]
-SPACE = "{http://soap.sforce.com/2006/04/metadata}"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\nQUJD\n-----END CERTIFICATE-----\n"
-
-JSFORCE = """
-const {ApiSchemas} = require("jsforce/lib/api/metadata/schema.js");
-const {type, value} = JSON.parse(require("fs").readFileSync(0, "utf8"));
-const wrong = [];
-function check(name, value, at) {
-  const schema = ApiSchemas[name];
-  if (!schema) { wrong.push(`${at}: no type ${name}`); return; }
-  const props = {fullName: "?string"};
-  for (let s = schema; s; s = s.extends && ApiSchemas[s.extends]) Object.assign(props, s.props);
-  for (const [key, parts] of Object.entries(value)) {
-    const asked = props[key];
-    if (!asked) { wrong.push(`${at}.${key}: unknown`); continue; }
-    const many = Array.isArray(asked), kind = (many ? asked[0] : asked).replace("?", "");
-    if (!many && parts.length > 1) wrong.push(`${at}.${key}: only one`);
-    for (const part of parts) {
-      if (kind === "boolean" ? !["true", "false"].includes(part) : kind === "number" ? isNaN(part) : false)
-        wrong.push(`${at}.${key}: ${part} is no ${kind}`);
-      if (ApiSchemas[kind]) check(kind, part, `${at}.${key}`);
-    }
-  }
-  for (const [key, asked] of Object.entries(props))
-    if (!Array.isArray(asked) && !asked.startsWith("?") && !(key in value)) wrong.push(`${at}.${key}: missing`);
-}
-check(type, value, type);
-console.log(JSON.stringify(wrong));
-"""
-DEPLOYS = """
-const {ComponentSet, MetadataConverter} = require("@salesforce/source-deploy-retrieve");
-(async () => {
-  const [dir, out] = process.argv.slice(1);
-  const found = ComponentSet.fromSource(dir).getSourceComponents().toArray();
-  const have = found.flatMap((c) => [c, ...c.getChildren()]).map((c) => `${c.type.name}:${c.fullName}`);
-  const listed = [...await ComponentSet.fromManifest(`${dir}/package.xml`)].map((c) => `${c.type.name}:${c.fullName}`);
-  await new MetadataConverter().convert(found, "source", {type: "directory", outputDirectory: out, genUniqueDir: false});
-  console.log(JSON.stringify({have, listed}));
-})();
-"""
-NEWER = {
-    "ExternalClientApplication": {"contactEmail", "description", "distributionState", "isProtected", "label"},
-    "ExtlClntAppOauthSettings": {"commaSeparatedOauthScopes", "externalClientApplication", "label"},
-    "ExtlClntAppGlobalOauthSettings": {
-        *("callbackUrl", "certificate", "externalClientApplication", "isClientCredentialsFlowEnabled"),
-        *("isConsumerSecretOptional", "isPkceRequired", "isSecretRequiredForRefreshToken", "label"),
-    },
-    "ExtlClntAppOauthConfigurablePolicies": {
-        *("clientCredentialsFlowUser", "commaSeparatedPermissionSet", "externalClientApplication", "ipRelaxationPolicyType"),
-        *("isClientCredentialsFlowEnabled", "label", "permittedUsersPolicyType", "refreshTokenPolicyType"),
-    },
-}
-"""Types that jsforce does not know yet, and what the Metadata API Developer Guide lists of them."""
 
 
 def written(folder: Path, *words: str, text: str = "") -> tuple[Said, Path]:
@@ -98,46 +46,46 @@ def as_value(element: ET.Element) -> Any:
     return value
 
 
-def node(script: str, *words: str, stdin: str = "") -> Any:
-    done = subprocess.run(["node", "-e", script, *words], input=stdin, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 OWN_FIELDS = '[scores]\nfield_prefix = ""\n[fields.Lead]\nRegion__c = "region"\n'
 
 
-@pytest.mark.skipif(not (shutil.which("node") and (ROOT / "node_modules/jsforce").is_dir()), reason="jsforce is not installed")
+@pytest.mark.skipif(not TYPES.is_file(), reason="npm ci installs Salesforce's own types, and was not run")
+@pytest.mark.parametrize("flow", ["jwt", "client_credentials"])
 @pytest.mark.parametrize("text", ["", OWN_FIELDS])
-def test_every_file_has_the_members_that_salesforces_own_schema_asks_for(tmp_path: Path, text: str) -> None:
-    said, where = written(tmp_path, "--filter", "User=UserType = 'Standard'", text=text)
+def test_every_file_holds_what_salesforces_own_types_ask_for_and_lies_where_its_tools_look(
+    tmp_path: Path, text: str, flow: str
+) -> None:
+    said, where = written(tmp_path, "--filter", "User=UserType = 'Standard'", text=f'[salesforce]\nflow = "{flow}"\n{text}')
     assert said.code == 0, said.err
+    seen = set()
     for path in files(where):
         root = ET.parse(path).getroot()  # noqa: S314 - our own files
         kind = root.tag.removeprefix(SPACE)
-        value = as_value(root)
-        if kind == "Package":
-            continue
-        if kind in NEWER:
-            assert value.keys() <= NEWER[kind], path
-            continue
-        value.pop("filterExpression", None)  # newer than jsforce's schema
-        assert node(JSFORCE, stdin=json.dumps({"type": kind, "value": value})) == [], path
+        assert list(wrong(kind, root)) == [], path
+        if kind != "Package":
+            assert (path.parent.name, path.suffix) == (PLACES[kind][0], f".{PLACES[kind][1]}")
+            seen.add(kind)
+    assert seen == {*PLACES} - (set() if text else {"CustomObject"})
 
 
-@pytest.mark.skipif(
-    not (shutil.which("node") and (ROOT / "node_modules/@salesforce/source-deploy-retrieve").is_dir()),
-    reason="Salesforce's source-deploy-retrieve, which is large, is not among the packages that the tests install",
+@pytest.mark.skipif(not TYPES.is_file(), reason="npm ci installs Salesforce's own types, and was not run")
+@pytest.mark.parametrize(
+    ("right", "broken", "told"),
+    [
+        ("<channelType>data", "<channelType>date", "is none of"),
+        ("<label>MSI Stream</label>", "", "PlatformEventChannel.label: missing"),
+        ("<label>MSI Stream</label>", "<label>a</label><label>b</label>", "only one"),
+        ("<label>MSI Stream</label>", "<label>a</label><lable>b</lable>", "no such member"),
+    ],
 )
-@pytest.mark.parametrize("text", ["", OWN_FIELDS])
-def test_salesforces_own_library_finds_each_component_and_converts_it(tmp_path: Path, text: str) -> None:
-    _, where = written(tmp_path, text=text)
-    found = node(DEPLOYS, str(where), str(tmp_path / "source"))
-    fields = [each for each in found["listed"] if each.startswith("CustomField:")]  # parts of their object until it is converted
-    assert {*found["listed"]} - {*fields} == {each for each in found["have"] if not each.startswith("Custom")}
-    made = {path.name for path in files(tmp_path / "source") if path.name.endswith(".field-meta.xml")}
-    assert made == {f"{each.rpartition('.')[2]}.field-meta.xml" for each in fields}
-    assert len(fields) == (14 if text else 0)
+def test_what_salesforce_would_not_take_is_seen(tmp_path: Path, right: str, broken: str, told: str) -> None:
+    _, where = written(tmp_path)
+    (path,) = (where / "platformEventChannels").iterdir()
+    text = path.read_text("utf-8")
+    assert right in text
+    found = list(wrong("PlatformEventChannel", ET.fromstring(text.replace(right, broken))))  # noqa: S314 - our own file
+    assert len(found) == 1
+    assert told in found[0]
 
 
 def test_a_key_pair_made_as_the_documents_say_signs_and_is_taken(tmp_path: Path) -> None:
