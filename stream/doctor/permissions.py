@@ -64,4 +64,6 @@ def _cure(lacking: Sequence[str]) -> str:
         wanted.append("View All Data")
     if {*lacking} - NO_VIEW_ALL_OF_ITS_OWN - {"User"}:
         wanted.append("View All Records of these objects")
+    if not {*lacking} - NO_VIEW_ALL_OF_ITS_OWN:
+        return f"give the integration user {wanted[0]}, or set {some(lacking)} to poll"
     return f"give the integration user {' and '.join(wanted)} {SET}"

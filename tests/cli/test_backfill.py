@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from store.database import Lock
 from store.model import Covered
 from store.store import Store
+from stream import backfill
 from stream.backfill import since_of
 from tests.cli.shell import ask, config_file, here_and_now
 from tests.flow.scenes import company, lead_of
@@ -47,6 +49,23 @@ async def test_a_daemon_that_is_stopped_while_somebody_watches_is_said(tmp_path:
         assert said.code == 1
         assert "its next start goes on" in said.message
         await here.salesforce.start()
+
+
+def test_a_daemon_that_holds_the_store_and_says_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepare() -> None:
+        await (await Store.open(tmp_path / "store.db")).close()
+
+    asyncio.run(prepare())
+    monkeypatch.setattr(backfill, "SILENT_SECONDS", 0.5)
+    lock = Lock(tmp_path / "store.db")
+    lock.acquire()  # as by a daemon that hangs
+    try:
+        said = here_and_now("backfill", "Lead", "--config", str(config_file(tmp_path)))
+    finally:
+        lock.release()
+    assert said.code == 1
+    assert "has not taken it up yet, and says nothing" in said.message
+    assert "msi-stream status" in said.message
 
 
 def opened(path: Path) -> list[tuple[float, float, str]]:
