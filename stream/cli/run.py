@@ -81,7 +81,7 @@ def _set_logs(repeats: Repeats, settings: Log) -> None:
     """As the configuration says; where it says nothing, a person at a terminal gets lines for people."""
     watched = sys.stdout.isatty()
     form = "console" if watched and "format" not in settings.model_fields_set else settings.format
-    colours = watched and not os.environ.get("NO_COLOR")
+    colours = watched and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     configure(settings.level, form, repeats, journal=os.environ.get("JOURNAL_STREAM", ""), colours=colours)
 
 

@@ -14,7 +14,7 @@ EVENTS = (
         " backlog blocked dead waiting_people pending events accepted calls hours_to_loss holes silent missed memory_mb"
         " uptime_seconds",
         "how the daemon stands, every minute and at its end: what monitoring needs",
-        "see the alarms below",
+        "nothing: the alerts of docs/operation.md look at it",
         same="*",
     ),
     # life

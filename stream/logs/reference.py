@@ -17,8 +17,9 @@ This page is made from the program (`python -m stream.logs.reference > docs/logs
 logged: the tests refuse it.
 
 One event a line on stdout, as JSON; every line has `event`, `level` and `timestamp`. In a terminal, where `log.format` is not
-set, the lines are for people, in colours (none where `NO_COLOR` is set). Where systemd's journal reads them, each carries its
-priority, so that `journalctl -u msi-stream -p err` works; `journalctl -u msi-stream -o cat` gives the JSON back.
+set, the lines are for people, in colours (none where `NO_COLOR` is set, or the terminal is a dumb one). Where systemd's journal
+reads them, each carries its priority, so that `journalctl -u msi-stream -p err` works; `journalctl -u msi-stream -o cat` gives
+the JSON back.
 
 **Units** stand at the end of a key's name. `cause` is why something is so, `cure` what to do about it.
 

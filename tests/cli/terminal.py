@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +33,14 @@ def _readable(drawn: str) -> str:
 
 @dataclass(slots=True)
 class Terminal:
-    """The side that a person sits at."""
+    """The side that a person sits at. `raw` is what `until` has read last, with its colours."""
 
     process: subprocess.Popen[bytes]
     here: int
     there: int
     before: list[Any]
     seen: str = ""
+    raw: str = ""
     clock: SystemClock = field(default_factory=SystemClock)
     _decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
 
@@ -50,8 +51,8 @@ class Terminal:
             left = deadline - self.clock.monotonic()
             assert left > 0, f"no {words!r} in {self.seen[-2000:]!r}"
             self._read(min(left, 0.5))
-        drawn, self.seen = self.seen, ""
-        return _readable(drawn)
+        self.raw, self.seen = self.seen, ""
+        return _readable(self.raw)
 
     def _read(self, seconds: float) -> None:
         if select.select([self.here], [], [], seconds)[0]:
@@ -76,21 +77,20 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*words: str, columns: int = 120, rows: int = 40) -> Iterator[Terminal]:
-    """`msi-stream …` in a new terminal."""
+def terminal(*words: str, columns: int = 120, rows: int = 40, environ: Mapping[str, str] | None = None) -> Iterator[Terminal]:
+    """`msi-stream …` in a new terminal; `environ` is set beside what stands there."""
     here, there = pty.openpty()
     fcntl.ioctl(here, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MSI_STREAM_")}
-    environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
-    environ.pop("COLUMNS", None)
-    environ.pop("LINES", None)
+    unset = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+    set_here = {name: value for name, value in os.environ.items() if not name.startswith("MSI_STREAM_") and name not in unset}
+    set_here |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(environ or {})}
     before = termios.tcgetattr(there)
     process = subprocess.Popen(
         [sys.executable, "-m", "stream", *words],
         stdin=there,
         stdout=there,
         stderr=there,
-        env=environ,
+        env=set_here,
         preexec_fn=lambda: os.login_tty(os.dup(there)),  # noqa: PLW1509 - the child needs a controlling terminal, and has no threads yet
         close_fds=False,
     )
