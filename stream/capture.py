@@ -113,6 +113,7 @@ class Capture:
         async with self.source.subscribe(replay_from) as subscription:
             self._subscription, self._taking, self.state, self.error = subscription, True, "connected", ""
             self._note_heard()
+            log.info("stream_subscribed", channel=self.channel, replay_from=replay_from)
             try:
                 await self._go_on(replay_from, self.server_clock.at(subscription.heard_at))
                 self._taking = False

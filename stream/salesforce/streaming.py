@@ -122,7 +122,6 @@ class CometdSource:
         token, client = await self._open(replay_from, arrived)
         poll = asyncio.create_task(self._poll(client, token))
         subscription = CometdSubscription(client, arrived, poll)
-        log.info("stream_subscribed", channel=self._channel, replay_from=replay_from)
         try:
             yield subscription
         finally:

@@ -36,6 +36,8 @@ def alert($name; $severity; condition; told): if condition then {alert: $name, s
       seconds_ago(3600) | map(select(.event == "daemon_started" and .previous_run == "unexpectedly")) | length >= 2;
       "it has ended unexpectedly, again and again"),
     alert("MsiStreamLoopHangs"; "critical"; lately(600; .event == "loop_hangs"); "a loop hangs"),
+    alert("MsiStreamLeaving"; "critical"; lately(180; .event == "heartbeat" and (.held | index("leaving")));
+      "so many records left their filter that they wait for a person: is it mistyped?"),
     alert("MsiStreamHeld"; "info"; all_along(1800; (.held | index("deliver")) and .poisoned == ""); "delivery is paused by the operator")
     ))
   )

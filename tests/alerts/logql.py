@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 Line = tuple[float, dict[str, Any]]
 
 UNIT = {"m": 60.0, "h": 3600.0}
@@ -27,7 +29,7 @@ RANGE = (
     r"(?P<stages>( \| [^|]+?)*) \[(?P<span>\d+[mh])\]\)"
 )
 LABEL = re.compile(r'(\w+)="([\w.\[\]]+)"')
-CONDITION = re.compile(r'(\w+)(=|!=)"([^"]*)"')
+CONDITION = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Range:
             if not now - self.seconds < at <= now:
                 continue
             labels = {name: extracted(line, path) for name, path in self.labels.items()}
-            if all(any((labels[name] == value) == (op == "=") for name, op, value in any_of) for any_of in self.filters):
+            if all(any(holds(labels[name], op, value) for name, op, value in any_of) for any_of in self.filters):
                 found.append(float(labels[self.unwrap]) if self.unwrap else 1.0)
         return found
 
@@ -80,14 +82,23 @@ def seconds_of(span: str) -> float:
     return int(span[:-1]) * UNIT[span[-1]]
 
 
+def holds(label: str, op: str, value: str) -> bool:
+    """A label filter; patterns have to fit the whole label, as in Loki."""
+    if op == "=~":
+        return re.fullmatch(value, label) is not None
+    return (label == value) == (op == "=")
+
+
 def extracted(line: dict[str, Any], path: str) -> str:
-    """A label as `| json name="path"` makes it: null and what is missing are empty, other values their text."""
+    """A label as `| json name="path"` makes it: null and what is missing are empty, lists are JSON, other values their text."""
     value: Any = line
     for step in re.findall(r"\w+|\[\d+\]", path):
         try:
             value = value[int(step[1:-1])] if step.startswith("[") else value[step]
         except (KeyError, IndexError, TypeError):
             return ""
+    if isinstance(value, list | dict):
+        return orjson.dumps(value).decode()
     return "" if value is None else str(value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import structlog
 
+from stream.clock import Clock
 from stream.logs.output import configure, take_libraries
 from stream.logs.repeats import Repeats
 from tests.flow.world import World
@@ -20,15 +21,22 @@ Line = dict[str, Any]
 @contextmanager
 def log_file(here: World, path: Path, level: str = "info") -> Iterator[Path]:
     """All that is logged in here goes to this file, and not to the world's `logs`."""
-    before = structlog.get_config()
     here.repeats = Repeats(here.machine.monotonic)
+    with told_into(path, here.repeats, here.machine, level):
+        yield path
+
+
+@contextmanager
+def told_into(path: Path, repeats: Repeats, clock: Clock, level: str = "info") -> Iterator[None]:
+    """All that is logged in here goes to this file; what is still counted at the end is told then."""
+    before = structlog.get_config()
     with path.open("a", encoding="utf-8") as to:
-        configure(level, "json", here.repeats, to=to, clock=here.machine)
+        configure(level, "json", repeats, to=to, clock=clock)
         with take_libraries(shows_words=False):
             try:
-                yield path
+                yield
             finally:
-                here.repeats.tell(everything=True)
+                repeats.tell(everything=True)
                 structlog.configure(**before)
 
 

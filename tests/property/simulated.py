@@ -26,6 +26,7 @@ from stream.config import load
 from stream.config.model import Settings
 from stream.config.template import template
 from stream.daemon import Daemon
+from stream.logs.repeats import Repeats
 from tests.logged import captured
 from tests.property.histories import History, Step, summary
 from tests.property.virtual_time import EPOCH_S, VirtualClock, VirtualLoop, pull_the_plug, sqlite_in_this_thread
@@ -190,6 +191,7 @@ class Stage:
         self.restart_at: float | None = None
         self.over: list[tuple[float, str]] = []
         self.killed = 0
+        self.repeats: Repeats | None = None
         for user in (org.person_id, org.api_user_id):
             org.update("User", user, {"Title": "Administrator"})
 
@@ -224,7 +226,8 @@ class Stage:
             return
         settings = self._settings()
         self.store = await Store.open(settings.store.path)
-        self.daemon = Daemon(settings, self.store, self.wires, self.clock)  # type: ignore[arg-type] # a session without sockets
+        wires: Any = self.wires  # a session without sockets
+        self.daemon = Daemon(settings, self.store, wires, self.clock, repeats=self.repeats)
         self.daemon.capture.source = self.stream
         self.task = asyncio.create_task(self.daemon.run())
 

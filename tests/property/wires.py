@@ -182,6 +182,7 @@ class Stream:
     breaks: float = 0.0
     down: bool = False
     refused: int = 0
+    pauses: tuple[float, ...] = (0.05, 0.5, 2.0)
     current: Subscribed | None = None
 
     @property
@@ -224,7 +225,7 @@ class Subscribed:
     async def receive(self, most: int) -> list[Message]:
         """At least one message; those that had arrived come before the stream breaks."""
         while not self.waiting:
-            await self.stream.clock.sleep(self.stream.chance.choice((0.05, 0.5, 2.0)))
+            await self.stream.clock.sleep(self.stream.chance.choice(self.stream.pauses))
             if self.stream.down or self.stream.chance.random() < self.stream.breaks:
                 raise Unreachable("the stream broke")
             self._connect()
