@@ -11,7 +11,7 @@ from stream.logs.lines import Registered
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make matrix` asks for all of it, `make matrix-cover` for the covering selection at every step."""
+    """`make matrix` asks for all of it."""
     parser.addoption("--whole-matrix", action="store_true", help="every way to fail at every call")
     parser.addoption(
         "--covering-matrix", action="store_true", help="the covering selection of ways at every call, also where that takes long"

@@ -27,7 +27,7 @@ from tests.faults.ways import Way
 from tests.flow.world import World, world
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
-SPEED = 40.0
+SPEED = 80.0
 CHAIN = 3  # failures in a row at one call
 DEADLINE_SECONDS = 90.0
 STEPS_MOST = 8

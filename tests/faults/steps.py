@@ -24,8 +24,8 @@ PATIENCE = Patience(
     Timeouts(*[1.0] * len(fields(Timeouts))),
     salesforce_seconds=1.0,
     sign_in_seconds=1.0,
-    liveness_seconds=60.0,
-    margin_seconds=30.0,
+    liveness_seconds=120.0,
+    margin_seconds=120.0,
 )
 
 
