@@ -15,7 +15,7 @@ from store.database import is_held
 from store.model import OBJECTS
 from stream import backfill as reading
 from stream.backfill import Asked, Standing
-from stream.cli.options import DEGRADED, config_option, console, tell
+from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, tell
 from stream.clock import SystemClock
 from stream.config import load
 from stream.config.model import Settings
@@ -47,8 +47,11 @@ Examples:
 @click.option("--since", metavar="T", help="Only what was modified since then.")
 @click.option("--no-wait", is_flag=True, help="Note it, and do not watch.")
 @config_option
+@json_option
 @click.pass_context
-def backfill(ctx: click.Context, objects: tuple[str, ...], since: str | None, config: Path | None, *, no_wait: bool) -> None:
+def backfill(
+    ctx: click.Context, objects: tuple[str, ...], since: str | None, config: Path | None, *, no_wait: bool, as_json: bool
+) -> None:
     """Let the daemon read objects again, and watch how far it is."""
     settings, clock = load(config, os.environ, secrets=False).settings, SystemClock()
     now = clock.now()
@@ -58,32 +61,42 @@ def backfill(ctx: click.Context, objects: tuple[str, ...], since: str | None, co
         raise click.UsageError(str(error)) from error
     asked = asyncio.run(reading.ask(settings.store.path, wanted, from_s, now))
     if not is_held(settings.store.path):
-        click.echo(f"No daemon runs: the next start reads {', '.join(asked.objects)}.")
+        _tell(asked, "no daemon", f"No daemon runs: the next start reads {', '.join(asked.objects)}.", as_json=as_json)
         return
     if no_wait:
-        click.echo(f"Noted: {', '.join(asked.objects)}; `msi-stream status` tells how far it is.")
+        _tell(asked, "noted", f"Noted: {', '.join(asked.objects)}; `msi-stream status` tells how far it is.", as_json=as_json)
         return
     try:
-        ctx.exit(asyncio.run(_watch(settings, asked, clock)))
+        ctx.exit(asyncio.run(_watch(settings, asked, clock, as_json=as_json)))
     except KeyboardInterrupt:
         click.echo("not watched any more; the daemon goes on", err=True)
         ctx.exit(130)
 
 
-async def _watch(settings: Settings, asked: Asked, clock: SystemClock) -> int:
+def _tell(asked: Asked, outcome: str, words: str, *, as_json: bool, err: bool = False) -> None:
+    """What has become of it, in words or for programs."""
+    if as_json:
+        print_json({"objects": list(asked.objects), "outcome": outcome})
+    else:
+        click.echo(words, err=err)
+
+
+async def _watch(settings: Settings, asked: Asked, clock: SystemClock, *, as_json: bool) -> int:
     screen = console()
-    told = _Bars(screen, asked) if screen.is_terminal else _Lines(clock)
+    told = _Bars(screen, asked) if screen.is_terminal and not as_json else _Lines(clock, err=as_json)
     last: Sequence[Standing] = ()
     with told:
         async for last in reading.watch(settings.store.path, settings.salesforce.channel, asked, clock):
             told.show(last)
     if all(each.stage == "done" for each in last):
-        click.echo(f"All is read: {', '.join(asked.objects)}.")
+        _tell(asked, "read", f"All is read: {', '.join(asked.objects)}.", as_json=as_json)
         return 0
     if is_held(settings.store.path):
         tell("the daemon has not taken it up yet, and says nothing", "msi-stream status tells how it stands")
+        if as_json:
+            _tell(asked, "not taken up", "", as_json=True)
     else:
-        click.echo("The daemon has ended; its next start goes on with it.", err=True)
+        _tell(asked, "daemon ended", "The daemon has ended; its next start goes on with it.", as_json=as_json, err=True)
     return DEGRADED
 
 
@@ -123,8 +136,8 @@ class _Bars:
 class _Lines:
     """A line now and then, for logs and pipes."""
 
-    def __init__(self, clock: SystemClock) -> None:
-        self._clock = clock
+    def __init__(self, clock: SystemClock, *, err: bool = False) -> None:
+        self._clock, self._err = clock, err
         self._next = clock.monotonic()
 
     def __enter__(self) -> None:
@@ -138,7 +151,7 @@ class _Lines:
         if self._clock.monotonic() < self._next:
             return
         self._next = self._clock.monotonic() + LINE_SECONDS
-        click.echo(", ".join(_line(each) for each in standings))
+        click.echo(", ".join(_line(each) for each in standings), err=self._err)
 
 
 def _line(each: Standing) -> str:

@@ -121,16 +121,26 @@ def show(ctx: click.Context, targets: tuple[str, ...], config: Path | None) -> N
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @_selecting
 @config_option
+@json_option
 @click.pass_context
 def retry(
-    ctx: click.Context, targets: tuple[str, ...], config: Path | None, obj: str | None, code: str | None, *, everything: bool
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    config: Path | None,
+    obj: str | None,
+    code: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Put dead letters back, after their cause was mended; say whether a running daemon has taken them up."""
     clock, path = SystemClock(), _store(config)
     selection = _chosen(targets, obj, code, everything=everything)
     done = asyncio.run(letters.retry(path, selection, int(clock.now() * 1000)))
-    wrong = _tell_done(done, "put back")
     standing = asyncio.run(letters_taken_up(path, done.letters, clock)) if done.letters else "no daemon"
+    if as_json:
+        ctx.exit(_print(done, standing))
+    wrong = _tell_done(done, "put back")
     ctx.exit(_tell_taken_up(standing, some=bool(done.letters)) or wrong)
 
 
@@ -139,15 +149,25 @@ def retry(
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @_selecting
 @config_option
+@json_option
 @click.pass_context
 def drop(
-    ctx: click.Context, targets: tuple[str, ...], config: Path | None, obj: str | None, code: str | None, *, everything: bool
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    config: Path | None,
+    obj: str | None,
+    code: str | None,
+    *,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """Give dead letters up: what waits for them goes on without that relation."""
     now_ms = int(SystemClock().now() * 1000)
     selection = _chosen(targets, obj, code, everything=everything)
     path = _store(config)
     done = asyncio.run(letters.drop(path, selection, now_ms))
+    if as_json:
+        ctx.exit(_print(done))
     wrong = _tell_done(done, "given up")
     if done.letters and not is_held(path):
         click.echo("No daemon runs: what waited for them goes on with the next start.")
@@ -170,6 +190,13 @@ def _tell_done(done: Done, what: str) -> int:
             "the records that it names were read by themselves: look at it with `dead show`, then drop it",
         )
     return _tell_unknown(done.unknown) or (DEGRADED if done.kept else 0)
+
+
+def _print(done: Done, standing: TakenUp | None = None) -> int:
+    """The same for programs: entries done, those that cannot be tried again, and names of what is no dead letter."""
+    told = {"done": [each.entry for each in done.letters], "kept": [each.entry for each in done.kept], "unknown": done.unknown}
+    print_json(told if standing is None else {**told, "taken_up": standing})
+    return DEGRADED if done.kept or done.unknown or (standing == "not yet" and done.letters) else 0
 
 
 def _tell_taken_up(standing: TakenUp, *, some: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,3 +71,11 @@ def _show(findings: Sequence[Finding], *, as_json: bool) -> None:
             sign, style = SIGNS[each.result]
             rows.add_row(sign, each.check, each.found, each.cure, style=style if each.result != "ok" else None)
         console().print(rows)
+        click.echo(f"\n{_sum(findings)}")
+
+
+def _sum(findings: Sequence[Finding]) -> str:
+    """What it comes to, for who does not look at each line."""
+    count = Counter(each.result for each in findings)
+    told = [f"{count[kind]} {kind}{'' if count[kind] == 1 else 's'}" for kind in ("failure", "warning") if count[kind]]
+    return f"{' and '.join(told)} of {len(findings)} checks." if told else f"All {len(findings)} checks are well."

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from store.holds import FLOWS, LEAVING, Flow, Held
+from store.holds import FLOWS, LEAVING, Flow, Held, Holds
 from stream import flows as held
-from stream.cli.options import DEGRADED, config_option, tell
+from stream.cli.options import DEGRADED, config_option, json_option, print_json, tell
 from stream.clock import SystemClock
 from stream.config import load
 from stream.dead import moment
@@ -66,11 +66,14 @@ flow_argument = click.argument("flow", type=click.Choice(FLOWS, case_sensitive=F
 @click.command(epilog=PAUSE_EPILOG)
 @flow_argument
 @config_option
+@json_option
 @click.pass_context
-def pause(ctx: click.Context, flow: str | None, config: Path | None) -> None:
+def pause(ctx: click.Context, flow: str | None, config: Path | None, *, as_json: bool) -> None:
     """Hold a flow: nothing new is sent, capture goes on buffering."""
     chosen = _chosen(flow)
     said = asyncio.run(held.pause(load(config, os.environ, secrets=False).settings.store.path, chosen, SystemClock()))
+    if as_json:
+        ctx.exit(_print(said, chosen))
     for each in chosen:
         already = each in said.before.paused
         since = f"has been paused since {moment(said.after.paused[each])}" if already else "is paused"
@@ -81,16 +84,30 @@ def pause(ctx: click.Context, flow: str | None, config: Path | None) -> None:
 @click.command(epilog=RESUME_EPILOG)
 @click.argument("flow", type=click.Choice([*FLOWS, LEAVING], case_sensitive=False), required=False)
 @config_option
+@json_option
 @click.pass_context
-def resume(ctx: click.Context, flow: str | None, config: Path | None) -> None:
+def resume(ctx: click.Context, flow: str | None, config: Path | None, *, as_json: bool) -> None:
     """Let a flow go on that was paused or has stopped itself, or let records leave that left their filter."""
     chosen: Sequence[Held] = (LEAVING,) if flow == LEAVING else _chosen(flow)
     said = asyncio.run(held.resume(load(config, os.environ, secrets=False).settings.store.path, chosen, SystemClock()))
+    if as_json:
+        ctx.exit(_print(said, chosen))
     for each in chosen:
-        was_held = each in said.before.paused or (each == "deliver" and said.before.poisoned is not None)
-        was_held |= each == LEAVING and bool(said.before.leaving)
-        click.echo(f"{WORDS[each]} {'goes on' if was_held else 'was not held'}.")
+        click.echo(f"{WORDS[each]} {'goes on' if _held(said.before, each) else 'was not held'}.")
     ctx.exit(_tell_taken_up(said, "the next start goes on"))
+
+
+def _held(how: Holds, flow: Held) -> bool:
+    if flow == LEAVING:
+        return bool(how.leaving)
+    return flow in how.paused or (flow == "deliver" and how.poisoned is not None)
+
+
+def _print(said: Said, chosen: Sequence[Held]) -> int:
+    """The same for programs: how each flow was held before, and is now, and whether the daemon has taken it up."""
+    flows = {flow: {"was_held": _held(said.before, flow), "held": _held(said.after, flow)} for flow in chosen}
+    print_json({"flows": flows, "taken_up": said.taken_up})
+    return DEGRADED if said.taken_up == "not yet" else 0
 
 
 def _tell_taken_up(said: Said, at_start: str) -> int:

@@ -65,10 +65,14 @@ def show(config: Path | None, *, as_json: bool) -> None:
 @click.argument("channel")
 @click.argument("replay_id", type=int, metavar="ID")
 @config_option
-def set_(channel: str, replay_id: int, config: Path | None) -> None:
+@json_option
+def set_(channel: str, replay_id: int, config: Path | None, *, as_json: bool) -> None:
     """Set where the next start begins in CHANNEL. Only while the daemon is stopped."""
     settings = load(config, os.environ, secrets=False).settings
     asyncio.run(positions.put(settings, channel, replay_id, int(SystemClock().now() * 1000)))
-    click.echo(f"{channel}: the next start begins with {positions.meaning(replay_id)}.")
+    if as_json:
+        print_json({"channel": channel, "replay_id": replay_id})
+    else:
+        click.echo(f"{channel}: the next start begins with {positions.meaning(replay_id)}.")
     if channel != settings.salesforce.channel:
         tell(f"the configuration listens to {settings.salesforce.channel}, so this position is not used")
