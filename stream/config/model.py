@@ -93,12 +93,12 @@ class Salesforce(Section):
         "Plain http is refused except for loopback addresses.",
     )
     flow: Flow = Field("jwt", description="The OAuth flow; jwt is the recommended one.")
-    client_id: str = Field("", description="The connected app's consumer key.")
+    client_id: str = Field("", description="The app's consumer key (an external client app, or a connected app).")
     client_secret: SecretStr | None = Field(
         None,
-        description="The connected app's consumer secret: client_credentials, password, refresh_token if the app asks for it.",
+        description="The app's consumer secret: client_credentials, password, refresh_token if the app asks for it.",
     )
-    private_key: SecretStr | None = Field(None, description="The RSA private key (PEM) to the connected app's certificate: jwt.")
+    private_key: SecretStr | None = Field(None, description="The RSA private key (PEM) to the app's certificate: jwt.")
     username: str = Field("", description="The integration user's name: jwt, password.")
     password: SecretStr | None = Field(None, description="The user's password with the security token behind it: password.")
     refresh_token: SecretStr | None = Field(None, description="A refresh token of the integration user: refresh_token.")
