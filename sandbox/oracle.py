@@ -181,6 +181,10 @@ class _Comparison:
                 self._report.wrong("wrong field", f"{name} {row['Id']}: {there}")
             elif not empty(self._sent.get((place, journal_key(place, record), here))):
                 self._report.wrong("not cleared", f"{name} {row['Id']}: {there}")
+        for here, wanted in self._rules.made.get(name, {}).items():
+            known = described[here]
+            if not same(wanted(row), record.get(here), known.data_type, known.length):
+                self._report.wrong("wrong field", f"{name} {row['Id']}: {here}")
 
     def _relations(self, name: str, row: Row, record: Record) -> None:
         if "OwnerId" in row:

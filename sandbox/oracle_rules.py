@@ -118,6 +118,7 @@ class Rules:
 
     `filters` are predicates over Salesforce records. `excused` holds Salesforce ids that may be missing or wrong (in the dead
     letters). `left` holds those that were inside of their filter once and may stay, where the settings keep what is gone.
+    `made` says what a Marketo field must hold that is made of a record by the configuration's own rules, whatever they are.
     `cleared` holds (Salesforce id, Marketo field) that an event cleared. `resends_between` are two
     journal positions between which nothing may be sent that changes nothing.
     """
@@ -131,6 +132,7 @@ class Rules:
     field_prefix: str = "mkto_si__"
     filters: Mapping[str, Callable[[Row], bool]] = field(default_factory=_default_filters)
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    made: Mapping[str, Mapping[str, Callable[[Row], Any]]] = field(default_factory=dict)
     ignored_fields: Collection[str] = ()
     excused: Collection[str] = ()
     left: Collection[str] = ()

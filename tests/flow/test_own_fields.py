@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,35 @@ async def test_constants_conversions_and_policies(tmp_path: Path) -> None:
         assert len(here.instance.journal) == before + 1
         _, found = await audited(here)
         assert found == {}
+
+
+MADE: Mapping[str, Any] = {
+    "rating": lambda row: {"Hot": "A", "Cold": "C"}.get(row["Rating"], row["Rating"]),
+    "city": lambda row: (row["City"] or "").strip().upper()[:5] or None,
+    "personSource": lambda row: "Salesforce",  # noqa: ARG005 - of every record the same
+    "fax": lambda row: None,  # noqa: ARG005 - left out
+}
+"""What the rules above have to make, in the oracle's own words."""
+
+
+async def test_the_oracle_finds_in_marketo_what_conversions_have_to_make(tmp_path: Path) -> None:
+    rules = Rules(ignored_fields=CHANGED, made={"Lead": MADE})
+    chance = random.Random(7)  # noqa: S311 - values of a test
+    async with world(tmp_path, fields__Lead=LEAD) as here:
+        ready(here)
+
+        def some() -> dict[str, Any]:
+            city = chance.choice([None, "Ulm", "  Berlin ", "Frankfurt am Main", "köln"])
+            return {"Rating": chance.choice([None, "Hot", "Warm", "Cold"]), "City": city, "Fax": chance.choice([None, "1"])}
+
+        leads = [here.org.create("Lead", lead_of(f"L{number}", **some())) for number in range(30)]
+        await here.start()
+        await here.until_quiet(rules)
+        for lead in chance.sample(leads, 20):
+            here.org.update("Lead", lead, some())
+        await here.until_quiet(rules)
+        here.instance.change_lead(here.lead_of(leads[0])["id"], city="ELSE", rating="Z")
+        assert len([each for each in here.report(rules).problems if leads[0] in each]) == 2, "the oracle looks at them"
 
 
 async def test_what_marketo_filled_before_is_left_alone_also_where_a_person_is_adopted(tmp_path: Path) -> None:
