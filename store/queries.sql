@@ -138,13 +138,13 @@ WHERE object = ?1 AND state = 'open' AND read <> '' AND due_ms <= ?2
 ORDER BY due_ms, entry_id LIMIT ?3;
 
 -- next_ready --
--- When the first ready entry may be sent, or null; a row for each object and kind keeps it on the index.
+-- When the first ready entry may be sent, or null; a row for each object and kind keeps it on the index. ?1 is a JSON array of ranks.
 SELECT min(due_ms) AS due_ms FROM (
     SELECT (SELECT min(e.due_ms) FROM entry e
             WHERE e.object = o.value AND e.kind = k.value AND e.rank = r.value
               AND e.state = 'open' AND e.waits = 0 AND e.read = '') AS due_ms
     FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o,
-         json_each('["upsert", "delete"]') k, json_each('[0, 1]') r);
+         json_each('["upsert", "delete"]') k, json_each(?1) r);
 
 -- count_loaded --
 -- How many entries that a load brought are still to be delivered.

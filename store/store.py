@@ -273,9 +273,9 @@ class Store:
         """Of these objects nobody who left its filter waits for a person any more."""
         await self.submit(lambda tx: leaving.taken_back(tx, objects))
 
-    async def next_due(self) -> int | None:
-        """When the first ready entry is due, in ms, or None."""
-        due: int | None = await self.submit(lambda tx: tx.value("next_ready"))
+    async def next_due(self, ranks: Sequence[int] = (0, 1)) -> int | None:
+        """When the first ready entry of these ranks is due, in ms, or None."""
+        due: int | None = await self.submit(lambda tx: tx.value("next_ready", list_json(ranks)))
         return due
 
     async def next_read_due(self) -> int | None:

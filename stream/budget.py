@@ -1,8 +1,13 @@
-"""Daily call budgets: how many calls this daemon may still make today, as a pure decision before each call."""
+"""Daily call budgets: how many calls this daemon may still make today, as a pure decision before each call.
+
+The configuration sets the limit; where the service tells what everybody used, less where less is left beside the reserve.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -18,6 +23,19 @@ def day_in(zone: ZoneInfo | None, now: float) -> tuple[str, float]:
     moment = datetime.fromtimestamp(now, zone or UTC)
     midnight = (moment + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     return moment.strftime("%Y-%m-%d"), max(midnight.timestamp() - now, 1.0)
+
+
+_background: ContextVar[bool] = ContextVar("background", default=False)
+
+
+@contextmanager
+def background() -> Iterator[None]:
+    """Calls that this task makes in here can wait for a better day: they are counted apart from those for live changes."""
+    token = _background.set(True)
+    try:
+        yield
+    finally:
+        _background.reset(token)
 
 
 class Ledger(Protocol):
@@ -41,7 +59,8 @@ class DailyBudget:
     """Calls used today against a limit. `used` and `day` are restored from, and written to, the store by the daemon.
 
     With a `ledger`, `used` is what all processes used together when it was last looked at, and `own` what this one did. Only a
-    later day begins anew: a clock that is set back over midnight must not give the same day's calls twice.
+    later day begins anew: a clock that is set back over midnight must not give the same day's calls twice. `in_background` are
+    those of `own` that could have waited. `ceiling`: the `used` at which the service has no more for us today, if it told.
     """
 
     name: str
@@ -52,6 +71,24 @@ class DailyBudget:
     used: int = 0
     own: int = 0
     ledger: Ledger | None = None
+    in_background: int = 0
+    ceiling: int | None = None
+    ceiling_until: float = 0.0
+    why: str = ""
+
+    @property
+    def allowed(self) -> int:
+        """How many calls this daemon may make in the day: its limit, or less where others take more than their share."""
+        told = self.ceiling is not None and self.now() < self.ceiling_until
+        return min(self.limit, self.ceiling) if told and self.ceiling is not None else self.limit
+
+    def told(self, left: int, why: str, *, for_seconds: float) -> None:
+        """The service has so many more for us today, others considered; `why` is said where that is less than the limit.
+
+        That holds for so long: what is not asked for again does not tell, either, that there is more by now.
+        """
+        self.ceiling, self.why = self.count() + max(left, 0), why
+        self.ceiling_until = self.now() + for_seconds
 
     def take(self, calls: int = 1) -> None:
         """Count so many calls as made; raises BudgetSpent, and counts nothing, where the limit would be passed."""
@@ -59,12 +96,13 @@ class DailyBudget:
         taken = self._taken(calls)
         if taken is None:
             raise BudgetSpent(
-                f"the daily budget of {self.limit} {self.name} is used up",
+                f"the daily budget of {self.allowed} {self.name} is used up{self._why()}",
                 resets_in_seconds=resets_in_seconds,
                 hint="it goes on by itself at the reset; raise the limit in the configuration if the instance allows more",
             )
         self.used = taken
         self.own += calls
+        self.in_background += calls if _background.get() else 0
 
     def resets_in_seconds(self) -> float:
         """When the day ends."""
@@ -72,8 +110,11 @@ class DailyBudget:
 
     def _taken(self, calls: int) -> int | None:
         if self.ledger is not None:
-            return self.ledger.take(self.name, self.day, calls, self.limit, self.used)
-        return self.used + calls if self.used + calls <= self.limit else None
+            return self.ledger.take(self.name, self.day, calls, self.allowed, self.used)
+        return self.used + calls if self.used + calls <= self.allowed else None
+
+    def _why(self) -> str:
+        return "" if self.allowed == self.limit else f" before its limit of {self.limit}: {self.why}"
 
     def count(self) -> int:
         """How many calls were made today, by all."""
@@ -84,7 +125,8 @@ class DailyBudget:
 
     def left(self) -> int:
         """How many calls may still be made today."""
-        return max(self.limit - self.count(), 0)
+        used = self.count()  # a new day has an allowance of its own
+        return max(self.allowed - used, 0)
 
     def restore(self, day: str, used: int) -> None:
         """Take over what an earlier run had used, unless another day has begun since."""
@@ -95,11 +137,12 @@ class DailyBudget:
     def carry_over(self, then: float, now: float) -> None:
         """The clock was set from then to now: whatever day it shows, nobody knows of another allowance."""
         before, self.day = day_in(self.zone, then)[0], day_in(self.zone, now)[0]
+        self.ceiling = None
         if self.ledger is not None:
             self.ledger.rename(self.name, before, self.day)
 
     def _turn_day(self) -> float:
         day, resets_in_seconds = day_in(self.zone, self.now())
         if day > self.day:
-            self.day, self.used = day, 0
+            self.day, self.used, self.ceiling = day, 0, None
         return resets_in_seconds

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ from stream.people_calls import PeopleCalls
 from stream.plan import Rules
 from stream.poison import Poison
 from stream.pulse import Pulses
+from stream.quota import Stretch
+from stream.quota_watch import QuotaWatch
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
@@ -149,6 +152,7 @@ def edges(
         clock=clock,
         total_seconds=patience.salesforce_seconds,
         server_clock=server_clock,
+        reserve_calls=settings.reconcile.reserve_calls,
     )
     at_once = concurrency or settings.marketo.concurrency
     gate = Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=at_once, memory=memory)
@@ -293,6 +297,7 @@ class Daemon:
             suspicion=self.suspicion,
         )
         budgets = {"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes}
+        self.quota_watch = self._quota_watch(budgets)
         daily: list[Daily] = [*budgets.values(), self.dispatch.people_calls.new_people]
         self.clock_watch = ClockWatch(self.store, self.clock, daily, settings.deliver.settle_seconds)
         self.heartbeat = Heartbeat(
@@ -306,9 +311,35 @@ class Daemon:
             scores=self.scores,
             holds=self.holds,
             budgets=budgets,
+            quota_watch=self.quota_watch,
             repeats=self.repeats,
             look_how=self._how_it_stands,
         )
+
+    def _quota_watch(self, budgets: Mapping[str, DailyBudget]) -> QuotaWatch:
+        """What can wait asks it whether it has to."""
+        edge = self.edges
+        watch = QuotaWatch(
+            clock=self.clock,
+            marketo=edge.marketo,
+            salesforce=edge.salesforce,
+            settings=lambda: self.settings,
+            budgets=budgets,
+            events=lambda: self.capture.events,
+            lengthen=self._lengthen,
+        )
+        self.deliver.loads_wait = partial(watch.waits, "marketo")
+        self.load.waits = partial(watch.waits, "marketo", "salesforce")
+        self.reconcile.sweeps_wait = partial(watch.waits, "salesforce")
+        self.scores.sweep_waits = partial(watch.waits, "marketo", "salesforce", "score_writes")
+        return watch
+
+    def _lengthen(self, marketo: Stretch, salesforce: Stretch) -> None:
+        """The nearer a budget comes to its end, the longer batches, reads and polls wait."""
+        linger_seconds = self.settings.deliver.linger_seconds
+        self.deliver.linger_seconds = marketo.wait_seconds(linger_seconds)
+        self.reading.linger_seconds = salesforce.wait_seconds(linger_seconds)
+        self.reconcile.poll_interval_seconds = salesforce.wait_seconds(self.settings.reconcile.poll_interval_seconds)
 
     def _deliver(self) -> Deliver:
         settings, edge = self.settings.deliver, self.edges
@@ -452,8 +483,9 @@ class Daemon:
             telling = group.create_task(self.supervision.tell(), name="telling")
             clock = group.create_task(self.clock_watch.run(), name="watch clock")
             beat, looks = watched("heartbeat", self.heartbeat.run), watched("holds", self.holds.run)
+            quota = watched("quota", self.quota_watch.run)
             delivery = watched("deliver", self.deliver.run)
-            tasks = [*(watched(name, run) for name, run in inputs.items()), telling]
+            tasks = [*(watched(name, run) for name, run in inputs.items()), telling, quota]
             self.ready.set()
             await self._stop.wait()
             log.info("daemon_stopping")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,6 +19,7 @@ import structlog
 from store.model import Claimed, Kind, ObjectName
 from store.store import Store
 from stream import pulse
+from stream.budget import background
 from stream.clock import Clock, wait_for_event
 from stream.dispatch import Dispatch
 from stream.mapping import ObjectMapping
@@ -32,7 +34,7 @@ ORDER: tuple[tuple[ObjectName, Kind], ...] = (
     *((obj, "upsert") for obj in LEVELS),
     *((obj, "delete") for obj in reversed(LEVELS)),
 )
-RANKS = (0, 1)  # live changes, then what a load brought
+LIVE, LOADED = 0, 1  # live changes, and what a load brought
 FIELD_NOT_FOUND = "1006"  # the describe is out of date: unless asked again, every record would follow
 FRESHNESS_SECONDS = 300.0
 PROBE_SECONDS_MOST = {"probe": 300.0, "reset": 900.0, "": 60.0}
@@ -77,7 +79,7 @@ class Freshness:
 
 @dataclass(slots=True)
 class Deliver:
-    """The loop. `mappings` comes once Marketo has described its objects."""
+    """The loop. `loads_wait` tells whether the day's calls are kept for live changes."""
 
     store: Store
     dispatch: Dispatch
@@ -88,6 +90,7 @@ class Deliver:
     leave_most: int
     load_mappings: Callable[[], Awaitable[Mapping[ObjectName, ObjectMapping]]]
     salesforce_now: Callable[[], float]
+    loads_wait: Callable[[], bool] = bool
     pause: Pause = field(default_factory=Pause)
     freshness: Freshness = field(default_factory=Freshness)
     accepted: int = 0
@@ -133,14 +136,18 @@ class Deliver:
 
     async def _start_batches(self, group: asyncio.TaskGroup) -> None:
         """As many batches as there are places, each kind in its turn: what is due again and again keeps no place from others."""
-        for rank in RANKS:
+        for rank in self._ranks():
             for place in [*range(self._turn, len(ORDER)), *range(self._turn)]:
                 obj, kind = ORDER[place]
                 while self._slots() > 0 and (claimed := await self._claim(obj, kind, rank)):
-                    task = group.create_task(self._deliver(obj, claimed), name=f"deliver {obj}")
+                    task = group.create_task(self._deliver(obj, claimed, rank), name=f"deliver {obj}")
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)
                     self._turn = (place + 1) % len(ORDER) if self._slots() <= 0 else 0
+
+    def _ranks(self) -> tuple[int, ...]:
+        """What may go now: where the day's calls are short, a load's records go only in the calls of live ones."""
+        return (LIVE,) if self.loads_wait() else (LIVE, LOADED)
 
     async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
         linger_ms = int(self.linger_seconds * 1000)
@@ -158,9 +165,9 @@ class Deliver:
         self._tasks.discard(task)
         self._wake.set()
 
-    async def _deliver(self, obj: ObjectName, claimed: Sequence[Claimed]) -> None:
+    async def _deliver(self, obj: ObjectName, claimed: Sequence[Claimed], rank: int) -> None:
         started = self.clock.monotonic()
-        with pulse.batch(obj):
+        with pulse.batch(obj), background() if rank == LOADED else nullcontext():
             settled = await self.dispatch.deliver(obj, claimed, self._mappings[obj])
         self.accepted += settled.accepted
         self.freshness.add(settled.commits_ms, self.salesforce_now(), self.clock.monotonic())
@@ -201,7 +208,7 @@ class Deliver:
             return max(min(self.pause.until - self.clock.monotonic(), LOOK_SECONDS), 0.05) if not self._tasks else LOOK_SECONDS
         if len(self._tasks) >= self.concurrency or self.dispatch.holds.held("deliver"):
             return LOOK_SECONDS
-        due = await self.store.next_due()
+        due = await self.store.next_due(self._ranks())
         if due is None:
             return LOOK_SECONDS
         return max(min((due - self._now_ms()) / 1000 + self.linger_seconds, LOOK_SECONDS), 0.005)

@@ -6,7 +6,6 @@ The store keeps the last one, so that `status` can also tell how a stopped daemo
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +26,7 @@ from stream.holds import Holds
 from stream.load import Load
 from stream.logs.repeats import Repeats
 from stream.loss import LossWarning, hours_to_loss
+from stream.quota_watch import QuotaWatch
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.scores import Scores
@@ -36,24 +36,6 @@ log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 LINE_SECONDS = 60.0
-HOUR_SECONDS = 3600.0
-
-
-@dataclass(slots=True)
-class LastHour:
-    """How many calls were made in the last hour, from samples of a budget's daily count."""
-
-    used: int | None = None
-    made: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def count(self, used: int, now: float) -> int:
-        """Take a sample (the count falls to nothing at midnight), and return the calls of the hour before `now` (monotonic)."""
-        if self.used is not None and used != self.used:
-            self.made.append((now, used - self.used if used > self.used else used))
-        self.used = used
-        while self.made and self.made[0][0] <= now - HOUR_SECONDS:
-            self.made.popleft()
-        return sum(calls for _, calls in self.made)
 
 
 @dataclass(slots=True)
@@ -70,13 +52,13 @@ class Heartbeat:
     scores: Scores
     holds: Holds
     budgets: Mapping[str, DailyBudget]
+    quota_watch: QuotaWatch
     repeats: Repeats
     look_how: Callable[[], Awaitable[Status]]
     _line_at: float = float("-inf")
     _loss: LossWarning = field(default_factory=LossWarning)
     _looked_to: int = -1
     _sure: float | None = None
-    _last_hour: dict[str, LastHour] = field(default_factory=dict)
     _began_at: float = field(init=False)
     _said: dict[str, int] = field(default_factory=dict)
 
@@ -121,6 +103,7 @@ class Heartbeat:
             await self._line(blocked)
 
     def _notes(self, *, stopped: bool) -> dict[str, Any]:
+        self.quota_watch.sample()
         budgets = {name: {"day": budget.day, "used": budget.count()} for name, budget in self.budgets.items()}
         return {"heartbeat": self.state(stopped=stopped), "budgets": budgets, NOTE: clock_note(self.clock)}
 
@@ -154,7 +137,7 @@ class Heartbeat:
             "errors": self._errors(),
             "freshness": self.deliver.freshness.percentiles(self.clock.monotonic()),
             "accepted": self.deliver.accepted,
-            "calls": {name: self._calls(name, budget) for name, budget in self.budgets.items()},
+            "calls": {name: self.quota_watch.told(name) for name in self.budgets},
             "swept_until": self.scores.swept_until,
             "polled_at": dict(self.reconcile.polled_at),
             "silent": dict(self.reconcile.silent),
@@ -169,11 +152,6 @@ class Heartbeat:
             "load": self.load.error,
             "scores": self.scores.error,
         }
-
-    def _calls(self, name: str, budget: DailyBudget) -> dict[str, Any]:
-        used = budget.count()
-        last_hour = self._last_hour.setdefault(name, LastHour()).count(used, self.clock.monotonic())
-        return {"used": used, "budget": budget.limit, "day": budget.day, "last_hour": last_hour}
 
     async def _line(self, blocked: str) -> None:
         """How it stands, for monitoring. What was heard while nothing could be stored is not sure: it may come again.

@@ -10,7 +10,7 @@ delivered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,6 +18,7 @@ import structlog
 from store.coverage import NEVER_READ
 from store.model import OBJECTS, Covered, Hole, ObjectName
 from stream import pulse
+from stream.budget import background
 from stream.clock import Clock, wait_for_event
 from stream.config.model import ObjectModes
 from stream.errors import BudgetSpent, BulkJobLost, SalesforceError, StreamError
@@ -39,7 +40,10 @@ PATIENCE_SECONDS = 60.0  # how long a first load waits for the stream, so that n
 
 @dataclass(slots=True)
 class Load:
-    """The loop. `first_load`: whether everything is read that was there before the daemon; else only what is asked for later."""
+    """The loop. `first_load`: whether everything is read that was there before the daemon; else only what is asked for later.
+
+    `waits` tells whether the day's calls are kept for live changes.
+    """
 
     rows: Rows
     bulk: BulkQuery
@@ -50,6 +54,7 @@ class Load:
     first_load: bool
     bulk_above: int
     backoff: Backoff
+    waits: Callable[[], bool] = bool
     error: str = ""
     now_loading: Progress | None = None
     _failures: int = 0
@@ -79,7 +84,8 @@ class Load:
                 if holes is None:
                     break
                 for hole in holes:
-                    await self._close(hole)
+                    with background():
+                        await self._close(hole)
         except StreamError as error:
             return self._failed(error)
         if self.error:
@@ -121,6 +127,7 @@ class Load:
         return await store.holes(obj, self.server_clock.now()) if wanted else []
 
     async def _close(self, hole: Hole) -> None:
+        await self._until_there_is_room()
         wanted = Covered(hole.object, hole.from_s, hole.to_s, "read", hole.cuts)
         total = await self.rows.salesforce.count(hole.object, where(hole.from_s))
         progress = await Progress.begin(self.rows.store, self.clock, hole, total)
@@ -128,7 +135,7 @@ class Load:
         self.now_loading = progress
         by_job = progress.job or (total > self.bulk_above and hole.object not in self._by_query)
         async for page in self._by_bulk(hole, progress) if by_job else self._by_pages(hole, progress):
-            await self._until_delivered()
+            await self._until_there_is_room()
             await self.rows.take(page, wanted, notes=progress.grown(page.rows))
         await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes=progress.ended())
         self.now_loading = None
@@ -159,9 +166,9 @@ class Load:
             await self.rows.store.take_rows([], self.rows.now_ms(), notes=progress.noted())
             raise
 
-    async def _until_delivered(self) -> None:
-        """Wait while much of what was loaded before is still to be delivered: nothing is piled up for its own sake."""
-        while await self.rows.store.count_loaded() > WAITING_MOST:
+    async def _until_there_is_room(self) -> None:
+        """Wait while much of what was loaded before is still to be delivered, or the day's calls are kept for live changes."""
+        while self.waits() or await self.rows.store.count_loaded() > WAITING_MOST:
             pulse.beat()
             self._wake.clear()
             await wait_for_event(self._wake, self.clock, LOOK_SECONDS)

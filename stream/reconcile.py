@@ -9,13 +9,14 @@ that did change, it is most likely not selected: a stream that looks alive and d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from store.model import Change, Covered, ObjectName
 from stream import pulse
+from stream.budget import background
 from stream.clock import Clock, wait_for_event
 from stream.config.model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
@@ -39,6 +40,7 @@ def swept_note(obj: ObjectName) -> str:
 class Reconcile:
     """The loop. `heard` counts the events that the stream brought. `polled_at` (wall clock): when an object was polled last.
 
+    `sweeps_wait` tells whether the day's calls are kept for live changes.
     `silent` are the objects of which the stream brings nothing, with the number of changes that it missed.
     """
 
@@ -50,6 +52,7 @@ class Reconcile:
     sweep_interval_seconds: float
     backoff: Backoff
     heard: Mapping[ObjectName, int]
+    sweeps_wait: Callable[[], bool] = bool
     error: str = ""
     polled_at: dict[ObjectName, float] = field(default_factory=dict)
     silent: dict[ObjectName, int] = field(default_factory=dict)
@@ -79,7 +82,8 @@ class Reconcile:
             for obj in self.modes.set_to("poll"):
                 await self._poll(obj)
             for obj in self.modes.set_to("stream"):
-                await self._sweep(obj)
+                with background():
+                    await self._sweep(obj)
         except StreamError as error:
             self._next = self.clock.monotonic() + self._failed(error)
             return
@@ -119,7 +123,7 @@ class Reconcile:
         if held is None or held > began_s:
             await self.rows.store.put_note(swept_note(obj), began_s)
             return
-        if began_s - held < self.sweep_interval_seconds:
+        if began_s - held < self.sweep_interval_seconds or self.sweeps_wait():
             return
         wanted = Covered(obj, held, began_s, "read", await self.rows.store.cuts(obj))
         missed = 0

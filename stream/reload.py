@@ -89,7 +89,6 @@ def _into_loops(daemon: Daemon, settings: Settings) -> None:
     daemon.edges.salesforce_budget.limit = reconcile.daily_calls
     daemon.score_writes.limit = scores.daily_writes
     daemon.deliver.concurrency = marketo.concurrency
-    daemon.deliver.linger_seconds = daemon.reading.linger_seconds = deliver.linger_seconds
     calls = daemon.dispatch.people_calls
     daemon.deliver.batch_size = daemon.dispatch.batch_size = calls.batch_size = deliver.batch_size
     daemon.dispatch.max_attempts = calls.max_attempts = daemon.scores.max_attempts = deliver.max_attempts
@@ -99,6 +98,7 @@ def _into_loops(daemon: Daemon, settings: Settings) -> None:
     daemon.dispatch.waits.settle_seconds = daemon.clock_watch.settle_seconds = deliver.settle_seconds
     daemon.scores.go_by(scores.interval_seconds, scores.sweep_interval_seconds)
     daemon.reconcile.go_by(reconcile.poll_interval_seconds, reconcile.interval_seconds)
+    daemon.quota_watch.lengthen_waits()
     daemon.load.bulk_above = reconcile.bulk_above
     daemon.watch_by_settings()
     daemon.store.wake()

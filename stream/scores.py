@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from store.model import Key, ObjectName
 from store.scores import Person, ScoreRow
 from store.store import Store
 from stream import pulse
-from stream.budget import DailyBudget
+from stream.budget import DailyBudget, background
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
 from stream.errors import BudgetSpent, MarketoError, StreamError
@@ -50,12 +50,13 @@ SEEN_MOST = 50_000  # guids of activities that a look may meet again
 TYPES_SECONDS = 86400.0
 LOOK_SECONDS = 5.0  # another process (dead retry) may have asked for a write again
 MISSING_MS = 3_600_000  # when a person that Marketo does not have is asked for again
+SWEEP_WAITS_SECONDS = 60.0  # until the next look, while the day's calls are kept for live changes
 PEOPLE_OBJECTS: tuple[ObjectName, ...] = ("Contact", "Lead")
 
 
 @dataclass(slots=True)
 class Scores:
-    """The loop. Intervals are in seconds."""
+    """The loop. Intervals are in seconds. `sweep_waits` tells whether calls and writes are kept for what has just happened."""
 
     store: Store
     salesforce: SalesforceClient
@@ -72,6 +73,7 @@ class Scores:
     holds: Holds
     exclusion: Exclusion
     suspicion: asyncio.Event
+    sweep_waits: Callable[[], bool] = bool
     error: str = ""
     written: int = 0
     _fields: dict[ObjectName, list[ScoreField]] = field(default_factory=dict)
@@ -157,7 +159,9 @@ class Scores:
             wait_seconds = min(self.interval_seconds, SUSPECTS_SECONDS) if suspects else self.interval_seconds
             self._next_feed = self.clock.monotonic() + wait_seconds
         if self.clock.monotonic() >= self._next_sweep:
-            self._next_sweep = self.clock.monotonic() + await self.sweep.step()
+            with background():
+                wait_seconds = SWEEP_WAITS_SECONDS if self.sweep_waits() else await self.sweep.step()
+            self._next_sweep = self.clock.monotonic() + wait_seconds
 
     async def _find_fields(self) -> bool:
         """Find the seven fields on both sides; False, said loudly, where there is nothing to bring back."""

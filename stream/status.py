@@ -22,6 +22,7 @@ from stream.config.model import Settings
 from stream.dead import moment
 from stream.holds import LEAVING_CURE, cure_of
 from stream.loss import hours_to_loss
+from stream.quota import Standing
 
 State = Literal["ok", "degraded", "failing", "stopped"]
 
@@ -159,8 +160,23 @@ def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[s
     reasons += coverage_told.silent(beat.get("silent", {}))
     reasons += [f"{words[name]} does not work: {error}" for name, error in beat["errors"].items() if name in words and error]
     for name, calls in facts["calls"].items():
-        if calls["used"] < calls["budget"] < calls["forecast"]:
-            reasons.append(f"{name}: the budget of {calls['budget']} will be used up before the day ends")
+        reasons += _short(name.replace("_", " "), calls)
+    return reasons
+
+
+def _short(name: str, calls: Mapping[str, Any]) -> list[str]:
+    """What is said of a budget that does not last for the day."""
+    reasons = []
+    if calls["used"] >= calls["budget"]:
+        reasons.append(f"{name}: today's budget of {calls['budget']:,} is used up; it goes on at {calls['resets_at']}")
+    elif calls["live_runs_out_at"] is not None:
+        when = f"at {calls['live_runs_out_at']}, and the day ends at {calls['resets_at']}"
+        reasons.append(f"{name}: live changes alone will use up today's budget of {calls['budget']:,} {when}")
+    if calls["waits"]:
+        left = max(calls["budget"] - calls["used"], 0)
+        reasons.append(f"{name}: the {left:,} that are left today are kept for live changes: loads and sweeps wait")
+    if calls["stretch"] > 1.0:
+        reasons.append(f"{name}: batches wait {calls['stretch']:g} times as long as is set, so that the day's calls last")
     return reasons
 
 
@@ -190,8 +206,11 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
     }
 
 
-def _calls(told: Mapping[str, Any], settings: Settings, now: float, *, running: bool) -> dict[str, dict[str, int]]:
-    """Used, budget and forecast of each service. The forecast is for the end of the quota's day, at the rate of the last hour."""
+def _calls(told: Mapping[str, Any], settings: Settings, now: float, *, running: bool) -> dict[str, dict[str, Any]]:
+    """Used, budget and forecast of each service. The forecast is for the end of the quota's day, at the rate of the last hour.
+
+    `runs_out_at` is null where the budget lasts until `resets_at`; `live_runs_out_at` is the same without what can wait.
+    """
     budgets = {
         "marketo": settings.marketo.daily_calls - settings.marketo.reserve_calls,
         "salesforce": settings.reconcile.daily_calls,
@@ -202,9 +221,24 @@ def _calls(told: Mapping[str, Any], settings: Settings, now: float, *, running: 
         day, seconds_left = day_in(CENTRAL if name == "marketo" else None, now)
         calls = told.get(name, {})
         used = calls["used"] if calls.get("day") == day else 0
-        coming = calls.get("last_hour", 0) * seconds_left / 3600 if running else 0
-        found[name] = {"used": used, "budget": calls.get("budget", budgets[name]), "forecast": used + round(coming)}
+        per_hour = calls.get("last_hour", 0) if running else 0
+        live_per_hour = min(calls.get("live_last_hour", per_hour), per_hour)
+        standing = Standing(calls.get("budget", budgets[name]), used, live_per_hour, per_hour, seconds_left)
+        found[name] = {
+            "used": used,
+            "budget": standing.allowed,
+            "forecast": standing.forecast,
+            "runs_out_at": _at(now, standing.runs_out_in_seconds()),
+            "live_runs_out_at": _at(now, standing.runs_out_in_seconds(live=True)),
+            "resets_at": moment(now + seconds_left),
+            "waits": running and calls.get("waits", False),
+            "stretch": calls.get("stretch", 1.0) if running else 1.0,
+        }
     return found
+
+
+def _at(now: float, seconds: float | None) -> str | None:
+    return moment(now + seconds) if seconds is not None else None
 
 
 def _new_people(found: View, settings: Settings, now: float) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def time_limits(
         "load": salesforce,
         "deliver": max(before + marketo.sync_leads, salesforce),
         "scores": max(before + marketo.paging_token, salesforce),
+        "quota": max(salesforce, before + marketo.other),
         "heartbeat": STORE_SECONDS,
         "holds": STORE_SECONDS,
     }

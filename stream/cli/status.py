@@ -24,7 +24,7 @@ BLOCKED_ROWS = 8
 STYLES = {"ok": "bold green", "degraded": "bold yellow", "failing": "bold red", "stopped": "bold red"}
 
 EPILOG = """It works beside a running daemon and without one, and changes nothing. The forecast of calls is for the end of the
-quota's day, at the rate of the last hour.
+quota's day, at the rate of the last hour, and so is the time at which a budget will be used up.
 
 \b
 Exit codes:
@@ -80,6 +80,8 @@ def _facts(facts: Mapping[str, Any]) -> RenderableType:
     rows.add_row("complete", _complete(facts["coverage"]))
     for service, calls in facts["calls"].items():
         told = f"{calls['used']:,} of {calls['budget']:,} today, forecast {calls['forecast']:,}"
+        if calls["runs_out_at"] is not None:
+            told += f", used up at {calls['runs_out_at']}"
         rows.add_row(service.replace("_", " ") + ("" if service.endswith("writes") else " calls"), told)
     new, people = facts["new_people"], facts["people"]
     rows.add_row("new people", f"{new['today']:,} of {new['limit']:,} today, {new['waiting']:,} waiting")

@@ -230,6 +230,9 @@ class Reconcile(Section):
     backfill_on_first_start: bool = Field(True, description="Whether everything is read once at the first start.")
     bulk_above: Count = Field(20000, description="Records above which the Bulk API reads instead of query pages.")
     daily_calls: Count = Field(10000, description="Salesforce calls this daemon may make in a day.")
+    reserve_calls: int = Field(
+        1000, ge=0, description="Of the org's daily calls so many are left for everything else, but no more than a tenth of them."
+    )
     poll_interval_seconds: Seconds = Field(60.0, description="How often objects set to poll are queried.")
 
 

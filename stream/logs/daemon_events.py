@@ -154,4 +154,39 @@ EVENTS = (
         "restart when it suits",
         same="*",
     ),
+    # the day's calls
+    event(
+        "warning",
+        "background_waits",
+        "service left kept live_per_hour resets_in_hours",
+        "what is left of the day's budget is kept for live changes: first loads, re-reads and sweeps wait, and lose nothing",
+        "nothing, if it ends with the day; else raise the budget (`marketo.daily_calls`, `reconcile.daily_calls`,"
+        " `scores.daily_writes`) as far as the instance allows, or look at what else uses it",
+        same="service",
+    ),
+    event(
+        "info",
+        "background_goes_on",
+        "service left kept",
+        "there is enough for loads and sweeps again",
+        same="service",
+        ends="background_waits",
+    ),
+    event(
+        "warning",
+        "budget_tight",
+        "service linger_seconds left",
+        "at the present rate live changes would use up the day's calls: batches wait longer to fill, so that they last",
+        "nothing for a day; if it comes every day, raise the budget, a longer `deliver.linger_seconds` or a filter saves calls",
+        same="service",
+    ),
+    event("info", "budget_eased", "service", "batches wait no longer than is set", same="service", ends="budget_tight"),
+    event(
+        "warning",
+        "usage_unknown",
+        "service cause cure",
+        "nobody tells what other integrations use of the day's quota: only the configured budget is kept",
+        "do what `cure` says: the API user's role may need access to usage statistics",
+        same="service cause",
+    ),
 )

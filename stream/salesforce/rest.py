@@ -50,6 +50,9 @@ MOST_ANSWER_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0
 TOTAL_SECONDS = 120.0
 _LOCATOR = re.compile(r"(?<=/query)/.*|(?<=/queryAll)/.*")  # a further page's place in a nextRecordsUrl
+RESERVE_SHARE_MOST = 0.1  # of a small org's calls
+TOLD_SECONDS = 900.0  # the calls of 24 hours ago run out of the window all the time (Salesforce, API request limits)
+OTHERS = "all integrations together have used the org's daily calls up to its reserve"
 SUCCESS = frozenset({200, 201, 204})
 WRITE_HEADERS = {"Sforce-Auto-Assign": "FALSE", "Sforce-Duplicate-Rule-Header": "allowSave=true"}
 
@@ -119,6 +122,7 @@ class SalesforceClient:
         clock: Clock,
         total_seconds: float = TOTAL_SECONDS,
         server_clock: ServerClock | None = None,
+        reserve_calls: int = 0,
     ) -> None:
         self._sign_in = sign_in
         self._session = session
@@ -127,6 +131,7 @@ class SalesforceClient:
         self._budget = budget
         self._clock = clock
         self._total_seconds = total_seconds
+        self._reserve_calls = reserve_calls
         self.server_clock = server_clock or ServerClock(clock)
         self.api_usage: tuple[int, int] | None = None
         self.api_usage_at: float | None = None
@@ -261,6 +266,10 @@ class SalesforceClient:
         usage = api_usage(response.headers.get("Sforce-Limit-Info"))
         if usage is not None:
             self.api_usage, self.api_usage_at = usage, self._clock.now()
+            used, allowed = usage
+            reserve = min(self._reserve_calls, int(allowed * RESERVE_SHARE_MOST))
+            if response.status in SUCCESS:
+                self._budget.told(allowed - used - reserve, OTHERS, for_seconds=TOLD_SECONDS)
 
 
 def _endpoint(method: str, path: str) -> str:

@@ -14,7 +14,7 @@ from store.model import OBJECTS, Change, Covered, Hole, Replay
 from store.store import Store
 from stream.clock import SystemClock
 from stream.config import load
-from stream.heartbeat import LastHour
+from stream.quota import Rate
 from stream.status import Status, status
 from tests.cli.shell import ask, config_file, here_and_now, msi
 from tests.flow.scenes import company
@@ -101,7 +101,18 @@ PAUSED = {"code": "603", "cause": "Marketo denies access", "cure": "Give the rol
         ({"errors__scores": "refused"}, "degraded", "bringing scores back does not work: refused"),
         ({"errors__reading": "refused"}, "degraded", "reading records from Salesforce does not work"),
         ({"errors__reconcile": "refused"}, "degraded", "polling Salesforce does not work"),
-        ({"calls__marketo__last_hour": 4000}, "degraded", "the budget of 45000 will be used up"),
+        ({"calls__marketo__last_hour": 4000}, "degraded", "live changes alone will use up today's budget of 45,000"),
+        (
+            {"calls__salesforce__used": 10000},
+            "degraded",
+            "salesforce: today's budget of 10,000 is used up; it",
+        ),
+        (
+            {"calls__marketo": {**BEAT["calls"]["marketo"], "waits": True}},
+            "degraded",
+            "44,900 that are left today are kept",
+        ),
+        ({"calls__marketo": {**BEAT["calls"]["marketo"], "stretch": 4.0}}, "degraded", "wait 4 times as long"),
         ({"at": NOW - 40}, "stopped", "said nothing for 40 seconds"),
         ({"stopped": True}, "stopped", "it is just starting, or it hangs"),
     ],
@@ -134,16 +145,15 @@ async def test_a_stopped_daemon_still_tells_what_will_be_lost(tmp_path: Path) ->
     found = await judged(tmp_path, beat_with(stopped=True), held=False, now=NOW + 60 * HOUR)
     assert found.facts["hours_to_loss"] == 12.0
     assert any("12 hours" in reason for reason in found.reasons)
-    assert found.facts["calls"]["marketo"] == {"used": 0, "budget": 45000, "forecast": 0}
+    told = found.facts["calls"]["marketo"]
+    assert (told["used"], told["budget"], told["forecast"], told["runs_out_at"]) == (0, 45000, 0, None)
 
 
 async def test_the_last_hour_counts_across_the_reset_of_the_day() -> None:
-    hour = LastHour()
-    assert hour.count(500, 0.0) == 0
-    assert hour.count(560, 1800.0) == 60
-    assert hour.count(5, 2000.0) == 65
-    assert hour.count(5, 5500.0) == 5
-    assert hour.count(5, 6000.0) == 0
+    hour = Rate()
+    for count, now, made in ((500, 0.0, 0), (560, 1800.0, 60), (5, 2000.0, 65), (5, 5500.0, 5), (5, 6000.0, 0)):
+        hour.add(count, now)
+        assert hour.in_span(now) == made
 
 
 async def test_what_the_daemon_cannot_store_it_says_beside_the_store(tmp_path: Path) -> None:
