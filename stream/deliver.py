@@ -136,6 +136,9 @@ class Deliver:
 
     async def _start_batches(self, group: asyncio.TaskGroup) -> None:
         """As many batches as there are places, each kind in its turn: what is due again and again keeps no place from others."""
+        due = await self.store.next_due(self._ranks()) if self._slots() > 0 else None
+        if due is None or due > self._now_ms():
+            return  # one question instead of one for each kind
         for rank in self._ranks():
             for place in [*range(self._turn, len(ORDER)), *range(self._turn)]:
                 obj, kind = ORDER[place]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 LIVE_MARGIN = 1.25  # the next hours may be busier than the last one
 LEAST_KEPT_SHARE = 0.1  # of the budget, for a whole day: a quiet hour says little of the next
-AGAIN_SHARE = 1.1  # what waited begins again when there is so much more than has to be kept
+AGAIN_SHARE, AGAIN_CALLS = 1.1, 20  # what waited begins again when there is so much more than has to be kept
 AIM = 0.9  # the share of what is left that live changes may come to use before batches wait longer
 LONGEST_STRETCH = 60.0
 LONGEST_LINGER_SECONDS = 600.0
@@ -94,7 +94,7 @@ class Standing:
 
     def may_go(self, *, waits: bool) -> bool:
         """Whether what can wait may go; what `waits` already begins again only when there is a good deal more."""
-        return self.left > self.kept_for_live * (AGAIN_SHARE if waits else 1.0)
+        return self.left > (self.kept_for_live * AGAIN_SHARE + AGAIN_CALLS if waits else self.kept_for_live)
 
 
 @dataclass(slots=True)

@@ -51,7 +51,8 @@ class Reading:
         self._wake = self.store.listen()
         while True:
             self._wake.clear()
-            for obj in OBJECTS:
+            due = await self.store.next_read_due()
+            for obj in OBJECTS if due is not None and due <= self._now_ms() else ():
                 await self._read_all(obj)
             pulse.attempted()
             await wait_for_event(self._wake, self.clock, await self._wait_seconds())

@@ -183,7 +183,7 @@ class Stage:
             app.freeze()
         chance = random.Random(schedule.seed)  # noqa: S311 - a schedule, no secret
         self.wires = Wires(apps, clock, chance, schedule.faulty, schedule.slow_seconds)
-        self.stream = Stream(org.log, clock, chance, schedule.breaks)
+        self.stream = Stream(org.log, clock, chance, schedule.breaks, org.delivered_events)
         self.org, self.instance = org, self.marketo.instance
         self.daemon: Daemon | None = None
         self.store: Store | None = None

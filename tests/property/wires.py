@@ -28,6 +28,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from sandbox.salesforce.journal import EventLog
+from sandbox.salesforce.quota import Quota
 from stream.errors import ReplayRefused, Unreachable
 from stream.source import ALL_RETAINED, NEW_EVENTS, Message
 from tests.property.virtual_time import VirtualClock
@@ -180,6 +181,7 @@ class Stream:
     clock: VirtualClock
     chance: random.Random
     breaks: float = 0.0
+    delivered: Quota | None = None
     down: bool = False
     refused: int = 0
     pauses: tuple[float, ...] = (0.05, 0.5, 2.0)
@@ -238,5 +240,7 @@ class Subscribed:
         self.heard_at = self.stream.clock.monotonic()
         for position, event in self.stream.log.read(self.position):
             data = orjson.loads(event.data)
+            if self.stream.delivered is not None:
+                self.stream.delivered.use()
             self.waiting.append(Message("/data/ChangeEvents", data["event"]["replayId"], data))
             self.position = position
