@@ -9,6 +9,7 @@ Nothing that waits is lost: it is in the outbox, or in the intervals that are no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,7 @@ class QuotaWatch:
     _watched: dict[str, Watched] = field(init=False)
     _incoming: Rate = field(default_factory=Rate)
     _next_step: float = 0.0
+    _ask_at: dict[str, float] = field(default_factory=dict)
     _unknown: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -101,14 +103,11 @@ class QuotaWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        asked_at = self.clock.monotonic() - ASK_SECONDS + LOOK_SECONDS
         while True:
             self.look()
             pulse.attempted(LOOK_SECONDS)
             await self.clock.sleep(LOOK_SECONDS)
-            if self.clock.monotonic() - asked_at >= ASK_SECONDS:
-                asked_at = self.clock.monotonic()
-                await self._ask()
+            await self._ask()
 
     def sample(self) -> None:
         """Look at the counts."""
@@ -171,14 +170,20 @@ class QuotaWatch:
     # ── what others use
 
     async def _ask(self) -> None:
+        """Ask whom it is time to ask; what passes by itself is tried again by the next look."""
         for service, ask in (("marketo", self._ask_marketo), ("salesforce", self._ask_salesforce)):
+            if self.clock.monotonic() < self._ask_at.get(service, -math.inf):
+                continue
             try:
                 await ask()
                 self._unknown.discard(service)
             except StreamError as error:
-                if not _passes(error) and service not in self._unknown:
+                if _passes(error):
+                    continue
+                if service not in self._unknown:
                     self._unknown.add(service)
                     log.warning("usage_unknown", service=service, cause=error.message, cure=error.hint)
+            self._ask_at[service] = self.clock.monotonic() + ASK_SECONDS
 
     async def _ask_marketo(self) -> None:
         """What is left of the quota beside what is reserved for others, less what they have used of their reserve already."""

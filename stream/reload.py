@@ -87,6 +87,7 @@ def _into_loops(daemon: Daemon, settings: Settings) -> None:
     daemon.edges.gate.keep_within(marketo.calls_per_20s, marketo.concurrency)
     daemon.edges.marketo_budget.limit = marketo.daily_calls - marketo.reserve_calls
     daemon.edges.salesforce_budget.limit = reconcile.daily_calls
+    daemon.edges.salesforce.reserve_calls = reconcile.reserve_calls
     daemon.score_writes.limit = scores.daily_writes
     daemon.deliver.concurrency = marketo.concurrency
     calls = daemon.dispatch.people_calls

@@ -25,6 +25,7 @@ QUICK: dict[str, Any] = {
     "scores.interval_seconds": 5.0,
     "scores.sweep_interval_seconds": 60.0,
     "reconcile.poll_interval_seconds": 5.0,
+    "reconcile.daily_calls": 100_000,
     "log.format": "console",
 }
 """A daemon that can be watched: what takes minutes in production takes seconds here."""

@@ -26,7 +26,10 @@ RELOADED: frozenset[KeyPath] = frozenset(
         *(("deliver", name) for name in ("linger_seconds", "batch_size", "max_attempts", "max_new_people_a_day")),
         *(("deliver", name) for name in ("max_leaving_a_day", "poison_share", "settle_seconds")),
         *(("scores", name) for name in ("interval_seconds", "sweep_interval_seconds", "daily_writes")),
-        *(("reconcile", name) for name in ("interval_seconds", "poll_interval_seconds", "bulk_above", "daily_calls")),
+        *(
+            ("reconcile", name)
+            for name in ("interval_seconds", "poll_interval_seconds", "bulk_above", "daily_calls", "reserve_calls")
+        ),
         *(("log", name) for name in ("level", "format")),
     }
 )

@@ -131,7 +131,7 @@ class SalesforceClient:
         self._budget = budget
         self._clock = clock
         self._total_seconds = total_seconds
-        self._reserve_calls = reserve_calls
+        self.reserve_calls = reserve_calls
         self.server_clock = server_clock or ServerClock(clock)
         self.api_usage: tuple[int, int] | None = None
         self.api_usage_at: float | None = None
@@ -267,7 +267,7 @@ class SalesforceClient:
         if usage is not None:
             self.api_usage, self.api_usage_at = usage, self._clock.now()
             used, allowed = usage
-            reserve = min(self._reserve_calls, int(allowed * RESERVE_SHARE_MOST))
+            reserve = min(self.reserve_calls, int(allowed * RESERVE_SHARE_MOST))
             if response.status in SUCCESS:
                 self._budget.told(allowed - used - reserve, OTHERS, for_seconds=TOLD_SECONDS)
 

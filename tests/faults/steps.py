@@ -119,6 +119,7 @@ async def _fields(cast: Cast) -> None:
     org, daemon = cast.here.org, cast.here.running
     daemon.edges.catalog.forget_all_salesforce()
     daemon.scores._types_at = -math.inf
+    daemon.quota_watch._ask_at.clear()
     with org.as_gaps():
         _edit_all(cast)
     org.update("OpportunityContactRole", cast.deal.role, {"IsPrimary": cast.number % 2 == 0})

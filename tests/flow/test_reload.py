@@ -33,7 +33,9 @@ EFFECTS: dict[KeyPath, Effect] = {
     ("marketo", "calls_per_20s"): Effect(7, lambda daemon: daemon.edges.gate._limits.calls_per_window),
     ("marketo", "concurrency"): Effect(2, lambda daemon: (daemon.edges.gate._limits.concurrency, daemon.deliver.concurrency)),
     ("marketo", "daily_calls"): Effect(9000, lambda daemon: daemon.edges.marketo_budget.limit + 5000),
-    ("marketo", "reserve_calls"): Effect(10, lambda daemon: 50000 - daemon.edges.marketo_budget.limit),
+    ("marketo", "reserve_calls"): Effect(
+        10, lambda daemon: daemon.settings.marketo.daily_calls - daemon.edges.marketo_budget.limit
+    ),
     ("deliver", "linger_seconds"): Effect(3.5, lambda daemon: (daemon.deliver.linger_seconds, daemon.reading.linger_seconds)),
     ("deliver", "batch_size"): Effect(
         11, lambda daemon: (daemon.deliver.batch_size, daemon.dispatch.batch_size, daemon.dispatch.people_calls.batch_size)
@@ -54,6 +56,7 @@ EFFECTS: dict[KeyPath, Effect] = {
     ("reconcile", "poll_interval_seconds"): Effect(81.0, lambda daemon: daemon.reconcile.poll_interval_seconds),
     ("reconcile", "bulk_above"): Effect(82, lambda daemon: daemon.load.bulk_above),
     ("reconcile", "daily_calls"): Effect(83, lambda daemon: daemon.edges.salesforce_budget.limit),
+    ("reconcile", "reserve_calls"): Effect(84, lambda daemon: daemon.edges.salesforce.reserve_calls),
 }
 LOG_KEYS: set[KeyPath] = {("log", "level"), ("log", "format")}
 
