@@ -75,6 +75,13 @@ async def test_a_configuration_that_cannot_be_used_is_no_restart_but_an_alarm(in
             return bool(await service.machine.journal("--identifier", "msi-stream-failure", "--grep", service.name))
 
         await service.until(told, "somebody is told")
+        alarm = f"msi-stream-failure@{service.unit.removesuffix('.service')}.service"
+        first = await service.machine.show(alarm, "InvocationID")
+        await service.machine.do("systemctl", "start", service.unit, check=False)  # it fails again
+        await service.machine.do(
+            "systemctl", "start", alarm
+        )  # as that has asked for; for a quarter of an hour it is told already
+        assert await service.machine.show(alarm, "InvocationID") == first
         service.configure()
         await service.ctl("start")
         assert await service.show("ActiveState") == "active"
