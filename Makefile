@@ -14,7 +14,7 @@ if not importlib.util.find_spec("ensurepip"):
 endef
 export CHECK_PYTHON
 
-.PHONY: demo test matrix kills lint fmt vulnerabilities wheel deb lock setup clean
+.PHONY: demo test matrix kills bench bench-quick lint fmt vulnerabilities wheel deb lock setup clean
 
 demo: setup
 	$(BIN)/msi-stream demo $(ARGS)
@@ -29,6 +29,13 @@ matrix: setup
 # The long run of random kills (docs/reliability.md, "Proof"); too long for CI.
 kills: setup
 	$(BIN)/python -m tests.crash.long_kills $(ARGS)
+
+# Each figure beside what it is compared with (docs/performance.md); writes bench/results. Minutes; the short form two or so.
+bench: setup node_modules/.ready
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: setup node_modules/.ready
+	$(BIN)/python -m bench --size quick --out .bench $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -80,6 +80,13 @@ cometd.addListener("subscribed", (channel, session, message) => {
   }
 });
 
+// As many events as fast as they go out, a few at a time, so that connects are answered meanwhile.
+function flood(channel, events, at_once) {
+  const [now, later] = [events.slice(0, at_once), events.slice(at_once)];
+  for (const payload of now) publish(channel, { payload });
+  if (later.length) setImmediate(flood, channel, later, at_once);
+}
+
 function publish(channel, data, replayId) {
   const id = replayId ?? state.nextReplayId;
   state.nextReplayId = Math.max(state.nextReplayId, id + 1);
@@ -93,6 +100,7 @@ const commands = {
   publish: ({ channel, payloads, replay_ids = [] }) => ({
     replay_ids: payloads.map((payload, i) => publish(channel, { payload }, replay_ids[i])),
   }),
+  flood: ({ channel, payloads, at_once }) => (setImmediate(flood, channel, payloads, at_once), {}),
   drop_sessions: () => ({ dropped: [...sessions].map((session) => cometd._removeServerSession(session, false)).length }),
   disconnect_sessions: () => ({ dropped: [...sessions].map((session) => session.disconnect()).length }),
   refuse_subscribe: ({ error }) => ((state.refuseSubscribe = error), {}),

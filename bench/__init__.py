@@ -1,0 +1,1 @@
+"""What the daemon reaches, measured beside what it is compared with. docs/performance.md explains it."""

@@ -1,0 +1,193 @@
+"""The simulated services in a process of their own, so that what they cost is nobody's; counted where a call arrives.
+
+python -m bench.services      commands on stdin, an answer a line on stdout; ends with stdin
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.marketo.server import SimulatedMarketo
+from sandbox.salesforce.server import SimulatedSalesforce
+
+LEADS = "/rest/v1/leads.json"
+SETTLE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Census:
+    """When the writes of people arrived and were answered, and how many records were accepted."""
+
+    first: float = 0.0
+    last: float = 0.0
+    records: int = 0
+    accepted: dict[str, float] = field(default_factory=dict)
+    """Marketo id → when the last answer that accepted it was there."""
+
+
+@dataclass(slots=True, repr=False)
+class CountedMarketo(SimulatedMarketo):
+    """A Marketo that notes when the writes of people come and go."""
+
+    census: Census = field(default_factory=Census)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        began = time.perf_counter()
+        response = await SimulatedMarketo._answer(self, request)  # noqa: SLF001 - its own, of the class it is made of
+        if request.path == LEADS and request.method == "POST" and isinstance(response, web.Response):
+            accepted = bytes(response.body or b"").count(b'"status":')  # type: ignore[arg-type] # the sandbox answers with bytes
+            self.census.records += accepted
+            if accepted:
+                for row in json.loads(bytes(response.body or b""))["result"]:  # type: ignore[arg-type] # as above
+                    self.census.accepted[str(row["id"])] = time.perf_counter()
+                self.census.first, self.census.last = self.census.first or began, time.perf_counter()
+        return response
+
+
+@dataclass(slots=True)
+class Services:
+    """Both, and the commands they obey."""
+
+    salesforce: SimulatedSalesforce = field(default_factory=SimulatedSalesforce)
+    marketo: CountedMarketo = field(default_factory=CountedMarketo)
+
+    async def start(self) -> dict[str, Any]:
+        """Listen, and tell where."""
+        self.marketo.limits.calls_per_20s = 10**9
+        self.marketo.limits.daily_calls = 10**9
+        await self.salesforce.start()
+        await self.marketo.start()
+        sign_in = self.salesforce.sign_in
+        return {
+            "salesforce.login_url": self.salesforce.base_url,
+            "salesforce.client_id": sign_in.client_id,
+            "salesforce.client_secret": sign_in.client_secret,
+            "salesforce.private_key": sign_in.private_key,
+            "salesforce.username": sign_in.username,
+            "marketo.base_url": self.marketo.base_url,
+            "marketo.client_id": self.marketo.client_id,
+            "marketo.client_secret": self.marketo.client_secret,
+        }
+
+    def people(self, external_ids: list[str]) -> list[str]:
+        """Create a person in Marketo for each external id; returns the Marketo ids."""
+        made = [
+            self.marketo.instance.create_lead(externalPersonId=each, email=f"p{n}@example.com", lastName=f"Person {n}")
+            for n, each in enumerate(external_ids)
+        ]
+        return [str(each) for each in made]
+
+    def leads(self, count: int) -> dict[str, list[str]]:
+        """So many leads in Salesforce, and their people in Marketo."""
+        ids = [
+            self.salesforce.org.create("Lead", {"LastName": f"L{n}", "Company": "C", "Email": f"l{n}@example.com"})
+            for n in range(count)
+        ]
+        return {"ids": ids, "marketo_ids": self.people(ids)}
+
+    async def changes(self, rate: int, count: int) -> list[float]:
+        """Edit the leads in turn, so many a second; the seconds until Marketo had accepted each edit.
+
+        A lead that is edited again before its edit was accepted counts from its first edit.
+        """
+        known = {
+            str(row["externalPersonId"]): str(one)
+            for one, row in self.marketo.instance.leads.items()
+            if row.get("externalPersonId")
+        }
+        ids = [each for each in known if self.salesforce.org.inspect("Lead", each) is not None]
+        waiting: dict[str, float] = {}
+        took: list[float] = []
+        began, census = time.perf_counter(), self.marketo.census
+        census.accepted.clear()
+        edits = 0
+        while edits < count or waiting:
+            for marketo_id, when in list(census.accepted.items()):
+                if marketo_id in waiting:
+                    took.append(when - waiting.pop(marketo_id))
+                del census.accepted[marketo_id]
+            if edits < count and time.perf_counter() >= began + edits / rate:
+                record_id = ids[edits % len(ids)]
+                edits += 1
+                waiting.setdefault(known[record_id], time.perf_counter())
+                self.salesforce.org.update("Lead", record_id, {"Title": f"edit {edits} {began}"})
+            elif time.perf_counter() > began + count / rate + SETTLE_SECONDS:
+                raise RuntimeError(f"{len(waiting)} edits were not accepted")
+            else:
+                await asyncio.sleep(0.001)
+        return took
+
+    def counted(self) -> dict[str, Any]:
+        """What arrived since the last time, and over how long."""
+        census, self.marketo.census = self.marketo.census, Census()
+        calls = dict(self.marketo.calls)
+        self.marketo.calls.clear()
+        return {"records": census.records, "seconds": census.last - census.first, "calls": calls}
+
+
+@dataclass(slots=True)
+class Remote:
+    """The process, as the benchmarks see it."""
+
+    process: asyncio.subprocess.Process
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    async def ask(self, command: str, **arguments: Any) -> Any:
+        """One command, one answer."""
+        into, out = _pipes(self.process)
+        into.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
+        await into.drain()
+        line = await out.readline()
+        if not line:
+            raise RuntimeError("the simulated services have ended")
+        return json.loads(line)
+
+
+def _pipes(process: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the process was started without pipes")
+    return process.stdin, process.stdout
+
+
+@asynccontextmanager
+async def services() -> AsyncIterator[Remote]:
+    """Start them, and end them."""
+    root = Path(__file__).parents[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.services", stdin=PIPE, stdout=PIPE, cwd=root, limit=1 << 26
+    )
+    remote = Remote(process)
+    try:
+        remote.settings = await remote.ask("start")
+        yield remote
+    finally:
+        _pipes(process)[0].close()
+        await process.wait()
+
+
+async def _serve() -> None:
+    services = Services()
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 26)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        command = json.loads(line)
+        answer = getattr(services, command.pop("command"))(**command)
+        print(json.dumps(await answer if asyncio.iscoroutine(answer) else answer), flush=True)
+    await services.marketo.stop()
+    await services.salesforce.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
