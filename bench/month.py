@@ -98,6 +98,7 @@ class Month(Stage):
                 "reconcile": found.reconcile.model_copy(
                     update={"daily_calls": 10_000, "interval_seconds": 3600.0, "poll_interval_seconds": 60.0}
                 ),
+                "deliver": found.deliver.model_copy(update={"max_new_people_a_day": 200_000}),
                 "scores": found.scores.model_copy(
                     update={"interval_seconds": 300.0, "sweep_interval_seconds": DAY, "daily_writes": 10_000}
                 ),
