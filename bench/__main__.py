@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import calls, capture, deliver, freshness, idle, outbox, resident, scale
+from bench import calls, capture, deliver, freshness, idle, outbox, resident, scale, sweep
 from bench.measure import RESULTS, Figure, Size, markdown, save
 from bench.setting import quiet
 from stream.clock import SystemClock
@@ -23,6 +23,7 @@ MEASURES = {
     "capture": capture.figures,
     "outbox": outbox.figures,
     "calls": calls.figures,
+    "sweep": sweep.figures,
     "scale": scale.figures,
     "resident": resident.figures,
     "freshness": freshness.figures,

@@ -23,6 +23,7 @@ from sandbox.salesforce.server import SimulatedSalesforce
 
 LEADS = "/rest/v1/leads.json"
 SETTLE_SECONDS = 30.0
+DAY_SECONDS = 86400.0
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Services:
         """Listen, and tell where."""
         self.marketo.limits.calls_per_20s = 10**9
         self.marketo.limits.daily_calls = 10**9
+        self.salesforce.org.api_calls.limit = self.salesforce.org.delivered_events.limit = 10**9
         await self.salesforce.start()
         await self.marketo.start()
         sign_in = self.salesforce.sign_in
@@ -95,6 +97,19 @@ class Services:
             for n in range(count)
         ]
         return {"ids": ids, "marketo_ids": self.people(ids)}
+
+    def long_known(self, count: int) -> dict[str, list[str]]:
+        """So many leads of whom neither side has anything new to tell: made yesterday, and not published."""
+        instance, now = self.marketo.instance, self.marketo.instance.now
+        instance.now = instance.activities.now = lambda: now() - DAY_SECONDS
+        with self.salesforce.org.losing_events():
+            made = self.leads(count)
+        instance.now = instance.activities.now = now
+        return made
+
+    def rescore(self, share: float, seed: int) -> int:
+        """The nightly recalculation, which leaves no trace; returns how many have other scores now."""
+        return len(self.marketo.instance.scores.recalculate(share, seed))
 
     async def changes(self, rate: int, count: int) -> list[float]:
         """Edit the leads in turn, so many a second; the seconds until Marketo had accepted each edit.
@@ -131,9 +146,10 @@ class Services:
     def counted(self) -> dict[str, Any]:
         """What arrived since the last time, and over how long."""
         census, self.marketo.census = self.marketo.census, Census()
-        calls = dict(self.marketo.calls)
+        calls, salesforce = dict(self.marketo.calls), dict(self.salesforce.calls)
         self.marketo.calls.clear()
-        return {"records": census.records, "seconds": census.last - census.first, "calls": calls}
+        self.salesforce.calls.clear()
+        return {"records": census.records, "seconds": census.last - census.first, "calls": calls, "salesforce": salesforce}
 
 
 @dataclass(slots=True)

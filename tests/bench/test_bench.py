@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import Figure, Target, alternate
+from bench import sweep
+from bench.measure import Figure, Size, Target, alternate
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,15 @@ def test_a_tiny_run_counts_the_calls_and_writes_table_and_plots(tmp_path: Path) 
     assert "| deliver |" in (tmp_path / "figures.md").read_text(encoding="utf-8")
     drawing = ET.parse(tmp_path / "deliver.svg")  # noqa: S314 - our own
     assert len(drawing.findall(".//{http://www.w3.org/2000/svg}circle")) == 2
+
+
+@pytest.mark.timeout(240)
+async def test_a_tiny_sweep_reads_everybody_once_and_writes_what_differs_in_full_calls() -> None:
+    rows = {row.name: row.samples["daemon"] for row in await sweep.figures(Size("tiny"))}
+    reads = {name: calls for name, calls in rows.items() if name.endswith("reads")}
+    assert list(reads.values()) == [[3.0]] * 3, reads
+    writes = ("sweep, all changed, writes", "sweep, none changed, writes", "sweep, 1 % changed, writes")
+    assert [rows[name] for name in writes] == [[4.0], [0.0], [1.0]]
 
 
 @pytest.mark.parametrize(
