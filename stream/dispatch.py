@@ -24,7 +24,7 @@ from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation, judge_error
 from stream.meetings import order_of
-from stream.merges import Merges
+from stream.merges import Loser, Merges
 from stream.people_calls import PeopleCalls, Replan, carried_on
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
 from stream.settle import Settled, Waits, back, settle
@@ -73,9 +73,11 @@ class Dispatch:
         settled = Settled()
         items: list[Item] = []
         merging: dict[Key, list[Claimed]] = {}
+        plans: list[tuple[Claimed, Plan]] = []
         for each in await self.merges.follow(claimed, settled):
             each.record.filled |= mapping.names_of(each.entry.pending.doubt)  # whoever takes the person over answers for it too
-            planned = plan(each, mapping, self.rules)
+            plans.append((each, plan(each, mapping, self.rules)))
+        for each, planned in await self._found(plans, settled):
             if isinstance(planned, Merge) and not self.holds.poison.stopped:
                 merging.setdefault(planned.winner, []).append(each)
             else:
@@ -151,6 +153,23 @@ class Dispatch:
             settled.follow_ups += [Change(*contact.key, read=handover.why)] if heir is not None else []
             await self._write(settled)
         log.info("lead_converted", lead=entry.record_id, contact=contact.record_id, marketo_id=record.marketo_id)
+
+    async def _found(self, plans: Sequence[tuple[Claimed, Plan]], settled: Settled) -> Sequence[tuple[Claimed, Plan]]:
+        """Find who was perhaps created for converted leads: their contacts may be gone, and then nobody else would look for them.
+
+        Without those of whom that cannot be told now.
+        """
+        leads = [Loser(each, each.record) for each, planned in plans if isinstance(planned, Converted)]
+        try:
+            await self.merges.find(leads)
+        except StreamError as error:
+            lost = [lead for lead in leads if lead.is_lost]
+            attempt = max(lead.claimed.entry.attempts for lead in lost) + 1
+            judgement = judge_error(error, batch=1, operation="upsert", attempt=attempt, max_attempts=self.max_attempts)
+            self._settle([Verdict(lead.item, None, judgement) for lead in lost], settled)
+            unclear = {lead.claimed.entry.entry_id for lead in lost}
+            return [(each, planned) for each, planned in plans if each.entry.entry_id not in unclear]
+        return plans
 
     async def _without_calls(self, claimed: Claimed, planned: Plan, settled: Settled) -> None:
         """Entries whose outcome is clear without Marketo."""

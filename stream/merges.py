@@ -53,6 +53,11 @@ class Loser:
     record: Record
 
     @property
+    def is_lost(self) -> bool:
+        """Whether its person was perhaps created, and nobody knows which it is."""
+        return bool(self.claimed.entry.pending.doubt) and self.record.marketo_id is None
+
+    @property
     def item(self) -> Item:
         """As a part of a merge call."""
         return Item(self.claimed, Remove({}), {"id": int(self.record.marketo_id or 0)})
@@ -148,7 +153,7 @@ class Merges:
 
     async def _sort(self, winner: Key, kept: Record | None, losers: Sequence[Loser], held: set[str], settled: Settled) -> None:
         """What is to be done for each loser. Raises what Marketo or the network answer with; nothing has been changed then."""
-        await self._find(losers)
+        await self.find(losers)
         carriers = await self._carriers(winner, losers)
         rest: list[Loser] = []
         for loser in losers:
@@ -175,9 +180,9 @@ class Merges:
             for loser in rest:
                 self._back(loser.claimed, settled, DEFER_MS, cause="another change of the winner's Marketo person is under way")
 
-    async def _find(self, losers: Sequence[Loser]) -> None:
+    async def find(self, losers: Sequence[Loser]) -> None:
         """Who was perhaps created is known by its Salesforce id only."""
-        lost = [loser.record for loser in losers if loser.claimed.entry.pending.doubt and loser.record.marketo_id is None]
+        lost = [loser.record for loser in losers if loser.is_lost]
         rows = await self.people_calls.resolver.by_external_ids([record.record_id for record in lost])
         found = {str(row["externalPersonId"]): str(row["id"]) for row in rows if row.get("externalPersonId") and "id" in row}
         for record in lost:

@@ -153,3 +153,23 @@ async def test_who_takes_a_person_over_empties_what_it_lacks_also_after_a_kill(t
         await here.until_equal(RULES)
         assert await running.end(signal.SIGTERM) == 0
         assert (here.lead_of(contact)["id"], here.lead_of(contact).get("title")) == (person, None)
+
+
+async def test_a_lead_that_was_perhaps_created_is_found_though_its_contact_is_merged_away_meanwhile(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0, deliver__settle_seconds=4.0) as here:
+        account, kept = company(here)
+        config = here.write_config()
+        running = await Running.start(config)
+        await here.until_equal(RULES)
+        here.marketo.faults.add(Fault("hang_after", path=r"^/rest/v1/leads\.json$", body_matches="createOnly"))
+        lead = here.org.create("Lead", lead_of("Lost"))
+        await here.until(lambda: here.instance.leads_of(lead))
+        assert await running.end(signal.SIGKILL) == -signal.SIGKILL
+        here.marketo.faults.clear()
+        contact = here.org.convert_lead(lead, account_id=account).contact_id
+        here.org.merge("Contact", kept, contact)
+        running = await Running.start(config)
+        await here.until(lambda: states_of(tmp_path / "store.db", lead) == ["converted"])
+        await here.until_equal(RULES)
+        assert await running.end(signal.SIGTERM) == 0
+        assert not here.instance.leads_of(lead)
