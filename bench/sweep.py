@@ -19,7 +19,7 @@ from stream.clock import SystemClock
 
 READ_MOST, WRITE_MOST = 300, 200
 PEOPLE_A_SECOND, SECONDS_LEAST, SECONDS_MOST = 1500, 10, 280
-SHARES = {"all": 1.0, "none": 0.0, "1 %": 0.01}
+SHARES = {"all": 1.0, "none": 0.0, "1 in 100": 0.01}
 
 
 async def figures(size: Size) -> list[Figure]:

@@ -34,7 +34,7 @@ async def test_a_tiny_sweep_reads_everybody_once_and_writes_what_differs_in_full
     rows = {row.name: row.samples["daemon"] for row in await sweep.figures(Size("tiny"))}
     reads = {name: calls for name, calls in rows.items() if name.endswith("reads")}
     assert list(reads.values()) == [[3.0]] * 3, reads
-    writes = ("sweep, all changed, writes", "sweep, none changed, writes", "sweep, 1 % changed, writes")
+    writes = ("sweep, all changed, writes", "sweep, none changed, writes", "sweep, 1 in 100 changed, writes")
     assert [rows[name] for name in writes] == [[4.0], [0.0], [1.0]]
 
 
