@@ -151,6 +151,44 @@ async def test_the_record_of_an_event_that_nobody_can_read_is_read(tmp_path: Pat
         assert len(await here.dead()) == 3
 
 
+GARBAGE = {
+    "another object's id": "0015g00000000AAAAA",
+    "a name": "Ann Lee",
+    "a number": 7,
+    "nothing": None,
+    "an object": {"Id": "0035g00000000AAAAA"},
+    "a contact there is not": "0035g0000009999AAA",
+}
+LETTERS = {"another object's id", "a name"}
+"""Of these the event is believed, so they are dead letters; the others ask for the record to be read, or lead nowhere."""
+
+
+@pytest.mark.parametrize("field", ["ConvertedContactId", "ConvertedAccountId"])
+@pytest.mark.parametrize("what", GARBAGE)
+async def test_a_conversion_into_garbage_is_kept_or_read_and_a_right_one_follows(tmp_path: Path, field: str, what: str) -> None:
+    async with world(tmp_path) as here:
+        account, _ = company(here)
+        lead = here.org.create("Lead", lead_of("Ito"))
+        await here.start()
+        await here.until_quiet()
+        place = here.org.log.next_replay_id()
+        head = {**CHANGE, "recordIds": [lead], "commitTimestamp": int(here.clock.now() * 1000)}
+        names = ["IsConverted", field] if field == "ConvertedContactId" else [field]
+        body = {"IsConverted": True} if field == "ConvertedContactId" else {}
+        payload = {"ChangeEventHeader": {**head, "changedFields": names}, **body, field: GARBAGE[what]}
+        here.org.log.append("Lead", told(json.dumps(payload), f'{{"replayId":{place}}}').encode(), place)
+        here.org.update("Account", account, {"Phone": "the daemon goes on"})
+        await here.until(lambda: here.instance.companies[account].get("mainPhone") == "the daemon goes on")
+        if field == "ConvertedContactId" and what in LETTERS:
+            (letter,) = await here.until_dead()
+            assert (letter.id, letter.code, field in letter.cause) == (lead, "VALUE", True)
+        made = here.org.convert_lead(lead, account_id=account)
+        await here.until(lambda: bool(here.instance.leads_of(made.contact_id)))
+        await here.until_quiet()
+        assert not here.instance.leads_of(lead)
+        assert not await here.dead()
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,32 @@ async def test_a_merge_leaves_the_kept_person_whole_and_the_lost_one_as_the_sett
         assert here.lead_of(contact)["title"] == "CFO"
         assert here.instance.opportunities[deal]["externalCompanyId"] == account
         assert [role["leadId"] for role in here.instance.roles.values()] == [here.lead_of(contact)["id"]]
+
+
+@pytest.mark.parametrize("fate", ["delete", "keep"])
+@pytest.mark.parametrize("merged", [True, False])
+async def test_two_person_accounts_are_merged(tmp_path: Path, merged: bool, fate: Any) -> None:
+    settings, rules = fates(fate)
+    rules = replace(rules, merge_people=merged)
+    async with world(tmp_path, **settings, deliver__merge_people=merged) as here:
+        account, contact = martha(here)
+        lost = here.org.create("Account", {"LastName": "Braun", "PersonEmail": "braun@example.com", "PersonTitle": "CTO"})
+        gone = here.org.get("Account", lost)["PersonContactId"]
+        await here.start()
+        await here.until_quiet(rules)
+        kept, other = here.lead_of(contact)["id"], here.lead_of(gone)["id"]
+        here.org.merge("Account", account, lost, {"PersonTitle": "CFO"})
+        await here.until(lambda: here.lead_of(contact)["title"] == "CFO")
+        if merged or fate == "delete":
+            await here.until(lambda: other not in here.instance.leads)
+        await here.until_quiet(rules)
+        assert here.lead_of(contact)["id"] == kept
+        assert here.instance.merged_away == ({other: kept} if merged else {})
+        assert (lost in here.instance.companies) is (fate == "keep")
+        here.instance.scores.set(kept, priority=9)
+        await here.until_quiet(rules)
+        assert here.org.get("Account", account)["mkto_si__Priority__pc"] == 9
+        assert not await here.dead()
 
 
 async def test_business_accounts_go_on_as_ever_beside_people(tmp_path: Path) -> None:
