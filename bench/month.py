@@ -26,7 +26,8 @@ from sandbox.oracle import compare
 from sandbox.salesforce.seed import seed_org
 from stream.config.model import Settings
 from tests.logged import captured
-from tests.property.simulated import SCRATCH, Run, Schedule, Stage, World
+from tests.property.machine import SCRATCH
+from tests.property.simulated import Run, Schedule, Stage, World
 from tests.property.virtual_time import VirtualClock, VirtualLoop, sqlite_in_this_thread
 
 MARKETO_CALLS, SALESFORCE_CALLS, DELIVERED_EVENTS = 10_000, 15_000, 10_000

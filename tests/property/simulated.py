@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import tempfile
 from collections import Counter
@@ -29,11 +28,10 @@ from stream.daemon import Daemon
 from stream.logs.repeats import Repeats
 from tests.logged import captured
 from tests.property.histories import History, Step, summary
+from tests.property.machine import SCRATCH
 from tests.property.virtual_time import EPOCH_S, VirtualClock, VirtualLoop, pull_the_plug, sqlite_in_this_thread
 from tests.property.wires import LATE_SECONDS, MARKETO, SALESFORCE, Stream, Wires
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
-SCRATCH = MEMORY if os.access(MEMORY, os.W_OK) else None
 REST_SECONDS = 2 * 3600.0  # the longest that anything waits is 900 s, and several waits may follow each other
 LOOK_SECONDS = 15.0
 Fate = Literal["delete", "keep"]
@@ -46,6 +44,7 @@ class Schedule:
     seed: int
     faulty: float = 0.0
     breaks: float = 0.0
+    doubles: float = 0.0
     kills: int = 0
     outages: int = 0
     slow_seconds: float = 0.3
@@ -183,7 +182,7 @@ class Stage:
             app.freeze()
         chance = random.Random(schedule.seed)  # noqa: S311 - a schedule, no secret
         self.wires = Wires(apps, clock, chance, schedule.faulty, schedule.slow_seconds)
-        self.stream = Stream(org.log, clock, chance, schedule.breaks, org.delivered_events)
+        self.stream = Stream(org.log, clock, chance, schedule.breaks, org.delivered_events, schedule.doubles)
         self.org, self.instance = org, self.marketo.instance
         self.daemon: Daemon | None = None
         self.store: Store | None = None
@@ -288,7 +287,7 @@ class Stage:
         """Nothing goes wrong any more; wait until everything is quiet, and both sides agree or will never."""
         if self.restart_at is not None:
             await self.until(self.restart_at + 0.01)
-        self.wires.faulty = self.stream.breaks = 0.0
+        self.wires.faulty = self.stream.breaks = self.stream.doubles = 0.0
         for _, what in self.over:
             self._back(what)
         self.over.clear()

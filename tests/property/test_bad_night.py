@@ -24,7 +24,8 @@ from stream.logs.lines import same_as
 from stream.logs.repeats import Repeats
 from tests.flow.log_file import Line, lines_of, told_into
 from tests.flow.scenes import contact_of, lead_of
-from tests.property.simulated import CALM, SCRATCH, Stage, World
+from tests.property.machine import SCRATCH
+from tests.property.simulated import CALM, Stage, World
 from tests.property.virtual_time import VirtualClock, VirtualLoop, sqlite_in_this_thread
 from tests.property.wires import MARKETO
 

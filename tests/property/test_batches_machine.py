@@ -5,17 +5,14 @@ The records have no parents: only rank, due time, order and size decide, so the 
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from store.model import Ack, Claimed, Dead, Key, Outcome, Retry
 from tests.property.depth import steps
+from tests.property.machine import StoreMachine
 from tests.store.outbox_steps import NOON, Outbox, sf_id, whole
 
 LEADS: tuple[Key, ...] = tuple(("Lead", sf_id("Lead", number)) for number in range(1, 9))
@@ -37,22 +34,17 @@ class Waiting:
     later: bool = False
 
 
-class BatchMachine(RuleBasedStateMachine):
+class BatchMachine(StoreMachine):
     """Changes arrive live or by a load, batches are cut and answered, time passes, the process dies and comes back."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory()
-        self.outbox = Outbox(Path(self.folder.name) / "store.db")
+        self.outbox = Outbox(self.path)
         self.model: dict[Key, Waiting] = {}
         self.flying: dict[Key, Claimed] = {}
         self.created: set[Key] = set()
         self.changes = 0
         self._run(self.outbox.open())
-
-    def _run(self, work: Any) -> Any:
-        return self.runner.run(work)
 
     @property
     def now_ms(self) -> int:
@@ -180,8 +172,7 @@ class BatchMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Put everything away."""
         self._run(self.outbox.close())
-        self.runner.close()
-        self.folder.cleanup()
+        self.put_away()
 
 
 BatchMachine.TestCase.settings = steps(usual=20, deep=400, each=40)

@@ -29,6 +29,7 @@ SCHEDULES = st.builds(
     seed=st.integers(0, 10**6),
     faulty=st.sampled_from([0.0, 0.05, 0.25]),
     breaks=st.sampled_from([0.0, 0.1]),
+    doubles=st.sampled_from([0.0, 0.5, 1.0]),
     kills=st.integers(0, 3),
     outages=st.integers(0, 2),
     slow_seconds=st.sampled_from([0.01, 0.3, 3.0]),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from store.digests import UNKNOWN, digest
 from store.intake import ReadResult
@@ -23,6 +20,7 @@ from stream.mapping import REF_FIELD, REFS_OF
 from stream.model import decode
 from stream.plan import Done, Refuse, Remove, Reread, Upsert, plan
 from tests.property.depth import steps
+from tests.property.machine import StoreMachine
 from tests.property.two_sides import (
     ACCOUNTS,
     CONTACT,
@@ -64,15 +62,13 @@ Answer = str
 ANSWERS = st.sampled_from(["accepted", "accepted", "accepted", "lost after", "lost before", "refused", "dead"])
 
 
-class OutboxMachine(RuleBasedStateMachine):
+class OutboxMachine(StoreMachine):
     """Changes happen, events and rows arrive, entries go out and are answered, the process dies and comes back."""
 
     source = SOURCE
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory()
         self.salesforce, self.marketo = Salesforce(filtered=bool(self.source.filters)), Marketo()
         self.taken = 0  # how many of the events have been taken
         self.stored = 0  # the position that was stored last
@@ -81,11 +77,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.pages: list[list[Change]] = []
         self.store = self._run(self._opened())
 
-    def _run(self, work: Any) -> Any:
-        return self.runner.run(work)
-
     async def _opened(self) -> Store:
-        return await Store.open(Path(self.folder.name) / "store.db")
+        return await Store.open(self.path)
 
     @property
     def now_ms(self) -> int:
@@ -392,8 +385,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self._come_to_rest()
         finally:
             self._run(self.store.close())
-            self.runner.close()
-            self.folder.cleanup()
+            self.put_away()
 
     def _come_to_rest(self) -> None:
         self.events_arrive(most=1000)
@@ -431,6 +423,22 @@ class OutboxMachine(RuleBasedStateMachine):
         return changes_of(event, event.entity, self.source)  # type: ignore[arg-type] # one of OBJECTS
 
 
+class ReadingMachine(OutboxMachine):
+    """The same, and what is read changes meanwhile."""
+
+    @rule(key=st.sampled_from(RECORDS), values=st.tuples(VALUES, VALUES), wait_ms=STEPS_MS)
+    def a_change_while_it_is_read(self, key: Key, values: tuple[str | None, str | None], wait_ms: int) -> None:
+        """Of the same second, nobody can tell whether the read has it."""
+        self.events_arrive(most=100)
+        self.update(key=key, field=("A__c", values[0]), how="gap", lost=False, wait_ms=1000)
+        self.events_arrive(most=100)
+        self.read(obj=key[0])
+        self.update(key=key, field=("A__c", values[1]), how="full", lost=False, wait_ms=wait_ms)
+        self.events_arrive(most=100)
+        while self.reading:
+            self.read_is_answered(works=True)
+
+
 class FilteredMachine(OutboxMachine):
     """The same where records enter and leave their filters."""
 
@@ -447,6 +455,6 @@ class FilteredMachine(OutboxMachine):
             self.all_is_done(turns=8)
 
 
-OutboxMachine.TestCase.settings = FilteredMachine.TestCase.settings = steps(usual=30, deep=100, each=40)
-TestOutbox = OutboxMachine.TestCase
+ReadingMachine.TestCase.settings = FilteredMachine.TestCase.settings = steps(usual=30, deep=100, each=40)
+TestOutbox = ReadingMachine.TestCase
 TestFilteredOutbox = FilteredMachine.TestCase

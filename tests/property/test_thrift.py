@@ -13,7 +13,8 @@ from store.model import Hole
 from stream.budget import CENTRAL, background, day_in
 from stream.config.model import Settings
 from tests.logged import captured
-from tests.property.simulated import CALM, SCRATCH, Stage, World
+from tests.property.machine import SCRATCH
+from tests.property.simulated import CALM, Stage, World
 from tests.property.virtual_time import EPOCH_S, VirtualClock, VirtualLoop, sqlite_in_this_thread
 
 HOUR = 3600.0

@@ -36,6 +36,7 @@ from tests.property.virtual_time import VirtualClock
 SALESFORCE, MARKETO = "http://localhost:1", "http://localhost:2"
 CREATES = ("createOnly", "createDuplicate", '"lookupField":"externalPersonId"')
 REFUSALS = ("606", "608", "615", "713", "604", "601")  # each passes, and says nothing of the record
+AGAIN_MOST = 12  # events that come again with a new session though their position is stored
 LATE_SECONDS = 20.0  # how long a service may still be at work on a create whose client has gone
 
 
@@ -175,13 +176,18 @@ def _refused(url: URL) -> aiohttp.ClientConnectorError:
 
 @dataclass(slots=True)
 class Stream:
-    """The stream of changes in memory: events come late, in pieces, and again after each break; it breaks now and then."""
+    """The stream of changes in memory: events come late, in pieces, and again after each break; it breaks now and then.
+
+    What a session has given out already may come once more in a new one, in its order, before what is new; never out of order.
+    """
 
     log: EventLog
     clock: VirtualClock
     chance: random.Random
     breaks: float = 0.0
     delivered: Quota | None = None
+    doubles: float = 0.0
+    doubled: int = 0
     down: bool = False
     refused: int = 0
     pauses: tuple[float, ...] = (0.05, 0.5, 2.0)
@@ -203,6 +209,9 @@ class Stream:
             self.refused += 1
             raise ReplayRefused("400::The replayId is invalid")
         assert replay_from in {NEW_EVENTS, ALL_RETAINED} or replay_from >= 0
+        if self.doubles and replay_from >= 0 and self.chance.random() < self.doubles:
+            position = max(position - self.chance.randint(1, AGAIN_MOST), 0)
+            self.doubled += 1
         self.current = Subscribed(self, position, self.clock.monotonic())
         try:
             yield self.current

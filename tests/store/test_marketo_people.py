@@ -21,6 +21,7 @@ async def test_who_waits_to_hear_of_a_merge_is_read_and_sent_at_once(outbox: Out
     assert ("Contact", CONTACT) in await outbox.to_read()
     record = await outbox.record("Contact", CONTACT)
     assert (record.marketo_id, record.joined, record.state) == ("99", "99", "synced")
+    assert record.known == {}, "what the old person had is not what the new one has"
 
 
 async def test_who_waits_to_hear_of_a_deletion_is_tried_at_once(outbox: Outbox) -> None:
