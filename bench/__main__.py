@@ -1,6 +1,6 @@
 """Measure, print the table, and write it with its plots.
 
-python -m bench [--size tiny|quick|whole] [--out FOLDER] [FIGURE…]
+python -m bench [--size tiny|quick|whole] [--turns N] [--out FOLDER] [FIGURE…]
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the daemon beside what it is compared with.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(MEASURES)}; without any, all")
     parser.add_argument("--size", choices=("tiny", "quick", "whole"), default="whole")
+    parser.add_argument(
+        "--turns", type=int, help="how often each variant runs, where the size's own number is too many or too few"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     if unknown := sorted(set(given.figures) - MEASURES.keys()):
         parser.error(f"no such figure: {', '.join(unknown)}")
     quiet()
-    size = Size(given.size)
+    size = Size(given.size, given.turns)
     about, made = machine(size), list[Figure]()
     for name in given.figures or MEASURES:
         print(f"measuring {name} …", flush=True)

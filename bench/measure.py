@@ -31,11 +31,12 @@ class Size:
     """How much is measured: `tiny` proves that a figure works, `quick` takes two minutes for all, `whole` is for publishing."""
 
     name: Literal["tiny", "quick", "whole"]
+    given_turns: int | None = None
 
     @property
     def turns(self) -> int:
         """How often each variant runs."""
-        return self.of(tiny=1, quick=3, whole=5)
+        return self.given_turns or self.of(tiny=1, quick=3, whole=5)
 
     def of(self, *, tiny: int, quick: int, whole: int) -> int:
         """The count for this size."""
