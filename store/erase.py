@@ -22,7 +22,7 @@ from store.errors import StoreBlocked
 from store.faults import translated
 from store.model import MERGEABLE, OBJECTS, PEOPLE, Key, Record
 from store.role_keys import forget_old
-from store.rows import entry_of, keys_json, list_json, record_of
+from store.rows import entry_of, keys_json, list_json, records_of
 from store.writer import Transaction
 
 UNFINISHED = "erase_unfinished"
@@ -98,10 +98,10 @@ async def _family(tx: Transaction, record_id: str) -> list[Record]:
         mergeable = [record for record in fresh if record.object in MERGEABLE]
         rows = await tx.rows("merged_into_any", list_json(record.record_id for record in mergeable))
         winners = [(record.object, record.merged_into) for record in mergeable if record.merged_into]
-        near = [*map(record_of, rows), *(await waits.records(tx, winners)).values()]
+        near = [*records_of(rows), *(await waits.records(tx, winners)).values()]
         fresh = [record for record in near if record.key not in family]
     contacts = [record.record_id for record in family.values() if record.object == "Contact"]
-    roles = [record_of(row) for row in await tx.rows("roles_naming", list_json(contacts))]
+    roles = records_of(await tx.rows("roles_naming", list_json(contacts)))
     return [*family.values(), *(role for role in roles if role.key not in family)]
 
 

@@ -38,7 +38,7 @@ from store.model import (
     Ref,
     Retry,
 )
-from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
+from store.rows import entry_of, entry_row, keys_json, list_json, record_row, records_of
 from store.scores import primary_order
 from store.writer import Transaction
 
@@ -353,7 +353,7 @@ async def follow_merges(tx: Transaction, obj: ObjectName, winners: Mapping[str, 
         await tx.run("merged_on", winners[loser], loser)
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in known.values()])
-    children = [record_of(row) for row in await tx.rows("children_of", list_json(winners))]
+    children = records_of(await tx.rows("children_of", list_json(winners)))
     for child in children:
         child.account = winners.get(child.account or "", child.account)
         child.contact = winners.get(child.contact or "", child.contact)
@@ -369,7 +369,7 @@ async def forgotten(tx: Transaction, marketo_ids: Sequence[str], now_ms: int) ->
 
     Nothing is sent for that: the deletion is respected until Salesforce says something of the record, or of a child of it.
     """
-    people = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(marketo_ids))]
+    people = records_of(await tx.rows("people_by_marketo_id", list_json(marketo_ids)))
     lines = Lines(now_ms)
     for record in people:
         record.marketo_id, record.state, record.filled = None, "seen", frozenset()
@@ -413,7 +413,7 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
 async def _carried(tx: Transaction, known: Mapping[Key, Record]) -> set[Key]:
     """Those whose Marketo person another record carries, now as when they went out: nobody takes one over that is under way."""
     shared = {record.marketo_id for record in known.values() if record.marketo_id and record.object in PEOPLE}
-    sharers = [record_of(row) for row in await tx.rows("people_by_marketo_id", list_json(shared))] if shared else []
+    sharers = records_of(await tx.rows("people_by_marketo_id", list_json(shared))) if shared else []
     first: dict[str | None, Record] = {}
     for sharer in sharers:
         first[sharer.marketo_id] = min(first.get(sharer.marketo_id, sharer), sharer, key=_order)

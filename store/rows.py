@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from store.model import Entry, Key, Pending, Record
 
+_RECORD = (
+    *("object", "record_id", "state", "marketo_id", "owner", "account", "opportunity", "contact", "created", "filled"),
+    *("sent_key", "merged_into", "joined", "read_s", "known", "commit_ms", "txn", "seq", "story"),
+)  # the columns in the order of a Record's fields
+_FILLED, _KNOWN = _RECORD.index("filled"), _RECORD.index("known")
 LEFT = "left"  # in an entry's column: a delete of what has left its filter
 
 
@@ -24,29 +30,26 @@ def list_json(values: Iterable[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
+def records_of(rows: Sequence[sqlite3.Row]) -> list[Record]:
+    """Rows of `record`."""
+    made = []
+    for values in map(list, _columns(rows, _RECORD)):
+        values[_FILLED], values[_KNOWN] = frozenset(orjson.loads(values[_FILLED])), orjson.loads(values[_KNOWN])
+        made.append(Record(*values))
+    return made
+
+
 def record_of(row: sqlite3.Row) -> Record:
     """A row of `record`."""
-    return Record(
-        object=row["object"],
-        record_id=row["record_id"],
-        state=row["state"],
-        marketo_id=row["marketo_id"],
-        owner=row["owner"],
-        account=row["account"],
-        opportunity=row["opportunity"],
-        contact=row["contact"],
-        created=row["created"],
-        filled=frozenset(orjson.loads(row["filled"])),
-        sent_key=row["sent_key"],
-        merged_into=row["merged_into"],
-        joined=row["joined"],
-        read_s=row["read_s"],
-        known=orjson.loads(row["known"]),
-        commit_ms=row["commit_ms"],
-        transaction=row["txn"],
-        sequence=row["seq"],
-        story=row["story"],
-    )
+    return records_of([row])[0]
+
+
+def _columns(rows: Sequence[sqlite3.Row], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The named columns of each row. Their places are found once for all rows: by name, each value costs a search of its own."""
+    if not rows:
+        return iter(())
+    found = rows[0].keys()
+    return map(itemgetter(*(found.index(name) for name in names)), rows)
 
 
 def record_row(record: Record) -> tuple[Any, ...]:

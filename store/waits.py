@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from store.history import Lines
 from store.model import REF_OBJECT, REFS, Entry, Key, ObjectName, Pending, Record
-from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
+from store.rows import entry_of, entry_row, keys_json, list_json, record_row, records_of
 from store.writer import Transaction
 
 
 async def records(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Record]:
     """The known records among the keys."""
-    return {(row["object"], row["record_id"]): record_of(row) for row in await tx.rows("records_by_key", keys_json(keys))}
+    return {record.key: record for record in records_of(await tx.rows("records_by_key", keys_json(keys)))}
 
 
 def parents_of(record: Record) -> list[Key]:
