@@ -8,7 +8,19 @@ from dataclasses import dataclass, field, replace
 
 from store import history, leaving, sides, waits
 from store.history import Lines
-from store.merge import Verdict, doubt_fields, learn, merge, note, pending_of, perhaps_older, reduced, settle_read, verdict
+from store.merge import (
+    WHILE_READ,
+    Verdict,
+    doubt_fields,
+    learn,
+    merge,
+    note,
+    pending_of,
+    perhaps_older,
+    reduced,
+    settle_read,
+    verdict,
+)
 from store.model import WAITS_FOR_ROOM, WAITS_TO_LEAVE, Change, Entry, Key, ObjectName, Pending, Record, Unreadable
 from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
 from store.writer import Transaction
@@ -42,10 +54,9 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     noted: dict[Key, Record] = {}
     crossed = _Crossed()
     lines = Lines(now_ms)
-    for change in changes:
-        record = known.setdefault(change.key, Record(object=change.object, record_id=change.record_id))
-        surely = _surely_known(record, entries.get(change.key))
-        judged = verdict(surely, change)
+    for each in changes:
+        record = known.setdefault(each.key, Record(object=each.object, record_id=each.record_id))
+        surely, change, judged = _judged(record, entries.get(each.key), each)
         if turned := sides.turn(record, change, judged):
             noted[change.key] = record
             work = _cross(turned, record, change, entries.get(change.key), crossed=crossed, taken=taken)
@@ -148,10 +159,19 @@ async def send_again(tx: Transaction, keys: Sequence[Key], why: str, now_ms: int
     await append(tx, [Change(*key, read=why) for key in keys], now_ms)
 
 
-def _surely_known(record: Record, entry: Entry | None) -> Record:
-    """The record; while it is being read nothing is known of its fields: what the read brings may differ, and be older still."""
-    being_read = entry is not None and entry.state == "in_flight" and bool(entry.pending.read)
-    return replace(record, known={}) if being_read else record
+def _judged(record: Record, entry: Entry | None, change: Change) -> tuple[Record, Change, Verdict]:
+    """The record as it is surely known, the change as it is to be taken, and the verdict.
+
+    While it is being read nothing is known of its fields: what the read brings may differ, and be older still. Nor is its side:
+    the read may bring in, as it was before this change, a record that was outside, so nothing is passed over: it is read again.
+    """
+    if entry is None or entry.state != "in_flight" or not entry.pending.read:
+        return record, change, verdict(record, change)
+    surely = replace(record, known={})
+    judged = verdict(surely, change)
+    if judged != "drop" and change.relevant and sides.turn(record, change, judged) == "stays_out":
+        change = replace(change, fields={}, whole=False, read=change.read or WHILE_READ, side="perhaps")
+    return surely, change, judged
 
 
 def _is_late(record: Record, change: Change) -> bool:
@@ -280,7 +300,7 @@ def _settle_snapshot(entry: Entry, record: Record, snapshot: Change, later: Pend
     note(record, snapshot)
     if later is not None and later.kind == "upsert" and any(record.ref(ref) != parent for ref, parent in before.items()):
         # which of both tells the parents that count, only another read can say
-        later = replace(later, fields={}, whole=False, read=later.read or "changed while it was read")
+        later = replace(later, fields={}, whole=False, read=later.read or WHILE_READ)
     learn(record, snapshot)
     entry.pending = settle_read(entry.pending, pending_of(news, "apply"), later, entry.later_first_ms, read_s)
     if later is None or later.kind == "delete":
@@ -297,7 +317,7 @@ def _settle_outside(entry: Entry, record: Record, snapshot: Change, later: Pendi
     record.known = {}
     entry.pending = merge(entry.pending, sides.leaving(Change(*entry.key, commit_ms=entry.pending.first_commit_ms)))
     if later is not None and later.kind == "upsert":
-        later = replace(later, fields={}, whole=False, read=later.read or "changed while it was read")
+        later = replace(later, fields={}, whole=False, read=later.read or WHILE_READ)
     if later is not None:
         entry.pending = merge(entry.pending, later)
 

@@ -15,6 +15,7 @@ from store.digests import UNKNOWN, Known, difference, differing, digests
 from store.model import REFS, Change, Pending, Record
 
 Verdict = Literal["apply", "drop", "read"]
+WHILE_READ = "changed while it was read"
 GONE: Known = digests({"IsDeleted": True})  # all that is known of a record that a row said is deleted
 
 
@@ -151,7 +152,7 @@ def settle_read(asked: Pending, snapshot: Pending, later: Pending | None, later_
     if later is None:
         return settled
     if perhaps_older(later, later_first_ms, read_s):
-        again = replace(later, fields={}, read=later.read or "changed while it was read")
+        again = replace(later, fields={}, read=later.read or WHILE_READ)
         return merge(settled, again)
     return merge(settled, later)
 

@@ -2,7 +2,7 @@
 
     in       ──▶ a record that was outside enters: it goes whole, and whoever names it goes again
     out      ──▶ one that Marketo has, or perhaps has, leaves: its delete setting decides; else it is noted, and costs nothing
-    same     ──▶ it stays where it is
+    same     ──▶ it stays where it is; where it is outside and just being read, the read may say otherwise: it is read again
     perhaps  ──▶ one that is outside is read; one that is inside is so still, because what was told of it holds
 
 Users have rules of their own: who owns something that is synced is always sent.

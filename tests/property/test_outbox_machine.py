@@ -439,7 +439,7 @@ class ReadingMachine(OutboxMachine):
             self.read_is_answered(works=True)
 
 
-class FilteredMachine(OutboxMachine):
+class FilteredMachine(ReadingMachine):
     """The same where records enter and leave their filters."""
 
     source = FILTERED

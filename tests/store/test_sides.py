@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from store.intake import ReadResult
 from store.model import Change, RecordState
 from tests.store.outbox_steps import ACCOUNT, CONTACT, NOON, OWNER, SECOND, Outbox, event, owned_by, row, whole
@@ -85,4 +87,19 @@ async def test_what_changed_while_it_was_read_outside_is_read_again(outbox: Outb
     await outbox.take(told(event("Contact", CONTACT, {"Sync__c": True}, commit_ms=NOON + SECOND), "perhaps"))
     outside = told(row("Contact", CONTACT, NOON_S), "out")
     await outbox.store.settle_reads({entry.entry_id: ReadResult(outside)}, outbox.now_ms)
+    assert await outbox.to_read() == {("Contact", CONTACT): "changed while it was read"}
+
+
+@pytest.mark.parametrize(("news", "side"), [({"Sync__c": False}, "out"), ({"Title": "new"}, "same")])
+@pytest.mark.parametrize("after_ms", [0, SECOND])
+async def test_what_is_outside_and_changed_while_it_was_read_inside_is_read_again(
+    outbox: Outbox, news: dict[str, object], side: str, after_ms: int
+) -> None:
+    await outbox.take(told(whole("Contact", CONTACT), "out"))
+    await outbox.take(told(event("Contact", CONTACT, commit_ms=NOON + SECOND, read="gap"), "perhaps"))
+    (entry,) = await outbox.reads("Contact")
+    await outbox.take(told(event("Contact", CONTACT, news, commit_ms=NOON + SECOND + after_ms, transaction="next"), side))
+    inside = told(row("Contact", CONTACT, NOON_S + 1, {"Sync__c": True, "Title": "old"}), "in")
+    await outbox.store.settle_reads({entry.entry_id: ReadResult(inside)}, outbox.now_ms)
+    assert await outbox.ready() == []
     assert await outbox.to_read() == {("Contact", CONTACT): "changed while it was read"}
