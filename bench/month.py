@@ -4,7 +4,7 @@
 
 The real daemon runs between both simulated services, which enforce the plans' limits: Marketo 10,000 calls a day, Salesforce
 15,000 calls and 10,000 delivered events. All counts are the services' own. Looks that cost processor time and no call are taken
-less often than in a real daemon (SLOWER): a month has 2.6 million seconds.
+less often than in a real daemon (`seldom`): a month has 2.6 million seconds.
 """
 
 from __future__ import annotations
@@ -14,34 +14,21 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from sandbox.oracle import compare
 from sandbox.salesforce.seed import seed_org
 from stream.config.model import Settings
 from tests.logged import captured
 from tests.property.machine import SCRATCH
-from tests.property.simulated import Run, Schedule, Stage, World
+from tests.property.simulated import Run, Schedule, Stage, World, seldom
 from tests.property.virtual_time import VirtualClock, VirtualLoop, sqlite_in_this_thread
 
 MARKETO_CALLS, SALESFORCE_CALLS, DELIVERED_EVENTS = 10_000, 15_000, 10_000
 OTHERS_A_DAY = 800  # Marketo calls of other integrations
-SLOWER = {
-    "stream.heartbeat.BEAT_SECONDS": 60.0,
-    "stream.load.LOOK_SECONDS": 60.0,
-    "stream.holds.LOOK_SECONDS": 60.0,
-    "stream.clock_watch.LOOK_SECONDS": 60.0,
-    "stream.supervision.STATUS_SECONDS": 600.0,
-    "stream.supervision.LOOK_SECONDS": 60.0,
-    "stream.heartbeat.LINE_SECONDS": 600.0,
-    **{f"stream.{loop}.LOOK_SECONDS": 60.0 for loop in ("deliver", "reading", "reconcile", "scores")},
-}
 STREAM_PAUSES = (5.0, 10.0, 20.0)
 DAY, HOUR = 86400.0, 3600.0
 OPENS, CLOSES = 8, 18  # office hours, UTC
@@ -176,15 +163,6 @@ class Month(Stage):
             self.instance.scores.change_score(person, self.chance.randint(0, 100))
 
 
-@contextmanager
-def slower() -> Iterator[None]:
-    """Looks that cost no call are taken less often."""
-    with ExitStack() as stack:
-        for name, seconds in SLOWER.items():
-            stack.enter_context(patch(name, seconds))
-        yield
-
-
 async def month(folder: Path, people: int, days: int, seed: int) -> list[Count]:
     """The days, as they were."""
     loop = asyncio.get_running_loop()
@@ -217,7 +195,7 @@ def main() -> None:
         sqlite_in_this_thread(),
         tempfile.TemporaryDirectory(dir=SCRATCH) as folder,
         captured(),
-        slower(),
+        seldom(),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
         counts = runner.run(month(Path(folder), asked.people, asked.days, asked.seed))

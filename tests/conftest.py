@@ -1,4 +1,8 @@
-"""In every test a log line that is not registered is an error."""
+"""Unregistered log lines are errors in every test; and there are two ways to run all properties, none of them against the clock.
+
+The usual one takes the same examples each time. `HYPOTHESIS_PROFILE=deep` takes other ones each time, and many more: for long
+runs outside of CI. What it finds is printed with the seed and the steps that lead there.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from stream.logs.lines import Registered
+from tests.property.depth import DEEP
+
+settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=150)
+settings.register_profile("deep", deadline=None, max_examples=5000, print_blob=True)
+settings.load_profile("deep" if DEEP else "reproducible")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 from sandbox.marketo.instance import Instance
 from sandbox.marketo.server import SimulatedMarketo
@@ -35,6 +36,27 @@ from tests.property.wires import LATE_SECONDS, MARKETO, SALESFORCE, Stream, Wire
 REST_SECONDS = 2 * 3600.0  # the longest that anything waits is 900 s, and several waits may follow each other
 LOOK_SECONDS = 15.0
 Fate = Literal["delete", "keep"]
+
+
+SELDOM = {
+    "stream.heartbeat.BEAT_SECONDS": 60.0,
+    "stream.load.LOOK_SECONDS": 60.0,
+    "stream.holds.LOOK_SECONDS": 60.0,
+    "stream.clock_watch.LOOK_SECONDS": 60.0,
+    "stream.supervision.STATUS_SECONDS": 600.0,
+    "stream.supervision.LOOK_SECONDS": 60.0,
+    "stream.heartbeat.LINE_SECONDS": 600.0,
+    **{f"stream.{loop}.LOOK_SECONDS": 60.0 for loop in ("deliver", "reading", "reconcile", "scores")},
+}
+
+
+@contextmanager
+def seldom() -> Iterator[None]:
+    """Looks that cost processor time, and neither a call nor an answer, are taken less often: for long stretches of quiet."""
+    with ExitStack() as stack:
+        for name, seconds in SELDOM.items():
+            stack.enter_context(patch(name, seconds))
+        yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from stream.budget import CENTRAL, background, day_in
 from stream.config.model import Settings
 from tests.logged import captured
 from tests.property.machine import SCRATCH
-from tests.property.simulated import CALM, Stage, World
+from tests.property.simulated import CALM, Stage, World, seldom
 from tests.property.virtual_time import EPOCH_S, VirtualClock, VirtualLoop, sqlite_in_this_thread
 
 HOUR = 3600.0
@@ -92,6 +92,7 @@ def lived(hours_left: float, play: Callable[[Day], Awaitable[None]], **overrides
         sqlite_in_this_thread(),
         tempfile.TemporaryDirectory(dir=SCRATCH) as folder,
         captured() as lines,
+        seldom(),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
         runner.run(run(Path(folder), lines))
