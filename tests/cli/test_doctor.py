@@ -215,7 +215,7 @@ def salesforce_clock(here: World) -> None:
 
 
 def calls_used_up(here: World) -> None:
-    here.org.api_calls.use(95_000)
+    here.org.api_calls.use(here.org.api_calls.limit - 5_000)
 
 
 def few_events(here: World) -> None:
@@ -443,7 +443,8 @@ async def test_another_prefix_is_recognised(tmp_path: Path) -> None:
 
 
 async def test_calls_that_others_use_up_and_odd_settings_are_said(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=1.0, salesforce__objects__OpportunityContactRole="stream") as here:
+    overrides: dict[str, Any] = {"salesforce__objects__OpportunityContactRole": "stream", "marketo__daily_calls": 50_000}
+    async with world(tmp_path, speed=1.0, **overrides) as here:
         selected_for_nothing(here)
         here.org.access.permissions.add("ViewAllData")
         assert len(bad(await examined(here))) == 1

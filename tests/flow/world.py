@@ -293,6 +293,7 @@ async def world(folder: Path, *, speed: float = SPEED, starts_at: float | None =
     marketo.limits.calls_per_20s = 100_000
     async with SimulatedSalesforce(now=clock.now) as salesforce:
         salesforce.bayeux.poll_seconds = 0.5
+        salesforce.org.api_calls.limit = 20_000_000
         await marketo.start()
         here = World(salesforce, marketo, folder, dotted, clock)
         try:
