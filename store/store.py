@@ -372,6 +372,12 @@ class Store:
         rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
         return {(row["object"], row["record_id"]) for row in rows if row["state"] != "dead"}
 
+    async def going(self, keys: Sequence[Key]) -> set[Key]:
+        """Those of the records whose deletion in Salesforce has still to be settled."""
+        rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
+        entries = [entry for entry in map(entry_of, rows) if entry.state != "dead" and entry.pending.kind == "delete"]
+        return {entry.key for entry in entries if not entry.pending.left}
+
     async def intend_keys(self, keys: Mapping[str, str], old: Mapping[str, Sequence[str]] | None = None) -> None:
         """Contact roles are about to be sent under these keys (role id → key); `old`: under which they perhaps stand there."""
         await self.submit(lambda tx: role_keys.intend(tx, keys, old or {}))

@@ -163,6 +163,8 @@ class Merges:
                 self._back(loser.claimed, settled)  # the winner has been merged itself
             elif loser.record.marketo_id is None:
                 self._done(loser, winner, settled, "never was in Marketo")
+            elif heir is not None and await self._goes_too(heir.taker):
+                self._back(loser.claimed, settled, DEFER_MS, cause="another record of its Marketo person is being deleted first")
             elif heir is not None:
                 settled.handovers.append(heir)
                 self._done(loser, winner, settled, "another record carries its Marketo person on")
@@ -179,6 +181,15 @@ class Merges:
         else:
             for loser in rest:
                 self._back(loser.claimed, settled, DEFER_MS, cause="another change of the winner's Marketo person is under way")
+
+    async def _goes_too(self, heir: Key) -> bool:
+        """Whether an heir is about to be deleted itself: the person would go with it, and is the winner's. Of two that were both
+        merged neither waits for the other.
+        """
+        if not await self.store.going([heir]):
+            return False
+        record = (await self.store.records([heir])).get(heir)
+        return record is not None and not record.merged_into
 
     async def find(self, losers: Sequence[Loser]) -> None:
         """Who was perhaps created is known by its Salesforce id only."""

@@ -213,11 +213,16 @@ class PeopleCalls:
         return others, []
 
     async def heir(self, record: Record) -> HandOver | None:
-        """The Marketo person of a record that is gone goes to the first other record that shares it; None where none does."""
+        """The Marketo person of a record that is gone goes to the first other record that shares it; None where none does.
+
+        Who is about to go as well comes last.
+        """
         if record.marketo_id is None:
             return None
         sharers = (await self.store.sharers([record.marketo_id])).get(record.marketo_id, [])
         others = sorted((other for other in sharers if other.key != record.key), key=order_of)
+        going = await self.store.going([other.key for other in others]) if len(others) > 1 else set()
+        others.sort(key=lambda other: other.key in going)
         why = "carries the Marketo person it shared from now on"
         return HandOver(record.key, others[0].key, record.marketo_id, record.filled, why) if others else None
 

@@ -116,6 +116,25 @@ async def test_a_person_whom_somebody_else_shares_is_not_merged_away(tmp_path: P
         assert merges(here) == 0
 
 
+@pytest.mark.parametrize("late", PEOPLE)
+async def test_a_person_whose_other_record_is_deleted_too_is_merged_and_not_deleted_with_it(tmp_path: Path, late: str) -> None:
+    """Both happen while the daemon is down; of which Salesforce can tell later whether it was merged must not matter."""
+    rules = Rules(deletes={"Lead": "delete", "Contact": "delete"})
+    async with world(tmp_path, deliver__deletes__Lead="delete", deliver__deletes__Contact="delete") as here:
+        winner, loser = await two(here, "Contact")
+        lead = here.org.create("Lead", lead_of("Loser"))
+        await here.until_quiet(rules)
+        kept, shared = here.lead_of(winner)["id"], here.lead_of(loser)["id"]
+        await here.stop()
+        here.org.merge("Contact", winner, loser)
+        here.org.delete("Lead", lead)
+        here.salesforce.faults.add(Fault("respond", path=rf"/queryAll.*FROM\+{late}\+", status=503, times=2))
+        await here.start()
+        await here.until_quiet(rules)
+        assert here.instance.merged_away == {shared: kept}
+        assert not any(write.action == "deleted" for write in here.instance.journal)
+
+
 async def test_a_winner_that_shares_its_person_leaves_it_to_who_carries_it_to_clear_what_the_loser_had(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         _, contact = company(here)
