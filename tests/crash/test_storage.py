@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -59,7 +60,7 @@ PASSING: dict[str, tuple[Callable[[Path], AbstractContextManager[None]], str]] =
     "disk full": (full, "is full"),
     "locked by another process": (locked, "locked"),
     "read-only": (read_only, "read-only"),
-    "log read-only": (log_read_only, "read-only"),
+    "log read-only": (log_read_only, "read-only|refuses: disk I/O error"),  # SQLite says the one or the other
 }
 
 
@@ -119,7 +120,7 @@ async def test_what_passes_is_said_and_waited_out(tmp_path: Path, kind: str) -> 
                     found = await looked(config)
                     assert found.state == "failing"
                     assert "nothing can be stored since" in found.reasons[0]
-                    assert says in found.reasons[0]
+                    assert re.search(says, found.reasons[0])
                     assert found.facts["hours_to_loss"] > 71
                     assert position(store) == before
                 here.marketo.faults.clear()
@@ -129,7 +130,7 @@ async def test_what_passes_is_said_and_waited_out(tmp_path: Path, kind: str) -> 
                 code = await running.end(signal.SIGTERM)
                 assert (code, running.errors) == (0, "")
                 [told] = [line for line in running.lines if line["event"] == "store_blocked"]
-                assert (told["level"], says in str(told["cause"]), bool(told["cure"])) == ("error", True, True)
+                assert (told["level"], bool(re.search(says, str(told["cause"]))), bool(told["cure"])) == ("error", True, True)
                 assert [line["event"] for line in running.lines].count("store_resumed") == 1
 
 

@@ -395,10 +395,16 @@ class TestFailures:
             await edge.client.limits()
 
     async def test_the_orgs_own_daily_limit(self, edge: Edge) -> None:
-        edge.salesforce.org.api_calls.limit = 1
-        await edge.client.limits()
+        edge.salesforce.org.api_calls.limit = 0
         with pytest.raises(DailyLimit):
             await edge.client.limits()
+
+    async def test_what_the_org_says_it_has_no_more_of_is_not_asked_for(self, edge: Edge) -> None:
+        edge.salesforce.org.api_calls.limit = 1
+        await edge.client.limits()
+        with pytest.raises(BudgetSpent, match="all integrations together have used the org's daily calls"):
+            await edge.client.limits()
+        assert edge.salesforce.org.api_calls.used == 1
 
     async def test_a_refusals_wording_is_kept_and_not_shown(self, edge: Edge) -> None:
         message = "\nLastName = 'Lovelace'\n ^ ERROR at Row:1:Column:25\nunexpected token"

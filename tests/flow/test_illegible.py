@@ -186,7 +186,8 @@ async def test_a_conversion_into_garbage_is_kept_or_read_and_a_right_one_follows
         await here.until(lambda: bool(here.instance.leads_of(made.contact_id)))
         await here.until_quiet()
         assert not here.instance.leads_of(lead)
-        assert not await here.dead()
+        letters = [letter for letter in await here.dead() if not letter.id.startswith(str(GARBAGE[what]))]
+        assert not letters, "a contact that there is not may have been asked for meanwhile, and nothing else"
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ async def through_refusals(here: World, ids: dict[str, list[str]]) -> None:
             here.salesforce.sign_in.revoke_tokens()
         here.org.update("Contact", ids["Contact"][number % 4], {"Title": f"{number}"})
         here.org.update("Account", ids["Account"][number % 2], {"Phone": PHONES[number % 3]})
-        await here.until(lambda fault=fault: fault.hits, 60.0)  # type: ignore[misc] # bound at once
+        await here.until(lambda fault=fault: fault.hits, 180.0)  # type: ignore[misc] # bound at once
     assert [fault for _, fault in faults if not fault.hits] == [], "a refusal that nobody met shows nothing"
     here.marketo.faults.clear()
     here.salesforce.faults.clear()

@@ -109,7 +109,7 @@ async def test_with_both_services_away_it_is_ready_says_so_and_is_fed(tmp_path: 
 Hang = tuple[type[Any], str, str]
 HANGS: tuple[Hang, ...] = (
     (Capture, "_take", "capture"),
-    (Reading, "_read_all", "reading"),
+    (Reading, "_wait_seconds", "reading"),
     (Reconcile, "_turn", "reconcile"),
     (Load, "_turn", "load"),
     (Deliver, "_start_batches", "deliver"),
