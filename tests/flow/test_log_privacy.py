@@ -179,7 +179,7 @@ def publish_nonsense(here: World) -> None:
 @pytest.mark.timeout(300)
 async def test_no_secret_and_nobodys_data_are_logged(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    async with world(tmp_path, speed=30.0, deliver__max_attempts=2) as here:
+    async with world(tmp_path, scores__daily_writes=10_000_000, speed=30.0, deliver__max_attempts=2) as here:
         with log_file(here, path):
             ids = populate(here)
             await here.start()

@@ -294,6 +294,7 @@ async def world(folder: Path, *, speed: float = SPEED, starts_at: float | None =
     async with SimulatedSalesforce(now=clock.now) as salesforce:
         salesforce.bayeux.poll_seconds = 0.5
         salesforce.org.api_calls.limit = 20_000_000
+        salesforce.org.delivered_events.limit = 100_000_000
         await marketo.start()
         here = World(salesforce, marketo, folder, dotted, clock)
         try:
