@@ -85,7 +85,6 @@ class QuotaWatch:
     budgets: Mapping[str, DailyBudget]
     events: Callable[[], int]
     lengthen: Callable[[Stretch, Stretch], None]
-    delivered: tuple[int, int] | None = None
     _watched: dict[str, Watched] = field(init=False)
     _incoming: Rate = field(default_factory=Rate)
     _next_step: float = 0.0
@@ -197,7 +196,6 @@ class QuotaWatch:
         events = (await self.salesforce.limits()).get(EVENTS)
         if events is None:
             return
-        self.delivered = (events.max - events.remaining, events.max)
         writes = self.budgets["score_writes"]
         hours = writes.resets_in_seconds() / 3600
         coming = self._incoming.in_span(self.clock.monotonic()) * hours * LIVE_MARGIN
