@@ -30,10 +30,14 @@ async def told(here: World) -> Any:
     return (await status(load(here.write_config(), {}).settings, here.clock.now())).as_json()
 
 
-async def until_waiting(here: World, count: int) -> Any:
-    """Wait until so many wait, and nothing else does; returns the status."""
+async def until_waiting(here: World, count: int, blocked: int = 0) -> Any:
+    """Wait until so many wait, so many at least wait for one of those, and nothing else does; returns the status."""
     async with asyncio.timeout(40):
-        while (found := await told(here))["new_people"]["waiting"] != count or here.running.deliver.busy:
+        while (
+            (found := await told(here))["new_people"]["waiting"] != count
+            or found["blocked_entries"] < blocked
+            or here.running.deliver.busy
+        ):
             await here.until(lambda: True)
             await here.clock.sleep(0.5)
         return found
@@ -68,7 +72,7 @@ async def test_who_is_one_too_many_waits_for_tomorrow_and_nothing_else_does(tmp_
         await here.until(lambda: here.instance.leads[known].get("externalPersonId") == adopted)
         await here.until(lambda: here.lead_of(made.contact).get("title") == "Goes on")
         await here.until(lambda: deal_too in here.instance.opportunities)
-        found = await until_waiting(here, 5)
+        found = await until_waiting(here, 5, blocked=1)
         (blocked,) = found["blocked"]
         assert (blocked["object"], blocked["waits_for"]["id"]) == ("OpportunityContactRole", contact)
         assert "max_new_people_a_day" in blocked["why"]
