@@ -22,7 +22,6 @@ from store.errors import StoreError
 from store.intake import Taken
 from store.model import OBJECTS, Change, Covered, Hole, ObjectName, Replay, Stream, Unreadable
 from store.store import Store
-from stream import pulse
 from stream.changes import Echo, asked_of, changes_of
 from stream.clock import Clock
 from stream.config.model import ObjectModes
@@ -33,6 +32,7 @@ from stream.model import DecodeError, decode, subject
 from stream.retry import Backoff
 from stream.server_clock import ServerClock
 from stream.source import ALL_RETAINED, NEW_EVENTS, ChangeSource, Message, Subscription
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import structlog
 from store.model import OBJECTS, ObjectName
 from stream.config.closest import closest
 from stream.config.model import Settings
-from stream.dispatch import MARKETO_OBJECT
+from stream.delivery.dispatch import MARKETO_OBJECT
 from stream.errors import FilterFieldHidden
 from stream.filters import RecordFilter
 from stream.fitting import clashes

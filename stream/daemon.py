@@ -22,40 +22,38 @@ import structlog
 from store.errors import StoreBlocked
 from store.model import OBJECTS, ObjectName
 from store.store import Store
-from stream import filters, pulse
-from stream.batch import Proof
-from stream.budget import CENTRAL, DailyBudget
-from stream.call_memory import CallMemory
+from stream import filters
+from stream.budgets.budget import CENTRAL, DailyBudget
+from stream.budgets.call_memory import CallMemory
+from stream.budgets.quota import Stretch
+from stream.budgets.quota_watch import QuotaWatch
 from stream.capture import Capture
 from stream.catalog import Catalog
 from stream.changes import Echo
 from stream.clock import Clock, MachineClock, SteadyClock, SystemClock
-from stream.clock_watch import ClockWatch, Daily
 from stream.config.model import Settings
 from stream.deliver import Deliver
-from stream.dispatch import Dispatch
+from stream.delivery.batch import Proof
+from stream.delivery.dispatch import Dispatch
+from stream.delivery.exclusion import Exclusion
+from stream.delivery.joining import Joining
+from stream.delivery.lookups import SalesforcePeople
+from stream.delivery.merges import Merges
+from stream.delivery.new_people import NOTE as NEW_PEOPLE
+from stream.delivery.new_people import NewPeople
+from stream.delivery.people import Resolver
+from stream.delivery.people_calls import PeopleCalls
+from stream.delivery.poison import Poison
+from stream.delivery.settle import Waits
 from stream.errors import BudgetSpent, StreamError
-from stream.exclusion import Exclusion
-from stream.heartbeat import Heartbeat
 from stream.holds import Holds
-from stream.joining import Joining
 from stream.load import Load
 from stream.logs.repeats import Repeats
-from stream.lookups import SalesforcePeople
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, Timeouts
 from stream.marketo.limits import Gate
-from stream.merges import Merges
-from stream.new_people import NOTE as NEW_PEOPLE
-from stream.new_people import NewPeople
-from stream.notify import Notify
-from stream.people import Resolver
-from stream.people_calls import PeopleCalls
+from stream.operating.status import Status, status
 from stream.plan import Rules
-from stream.poison import Poison
-from stream.pulse import Pulses
-from stream.quota import Stretch
-from stream.quota_watch import QuotaWatch
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
@@ -68,12 +66,15 @@ from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
 from stream.scores import Scores
 from stream.server_clock import ServerClock
-from stream.settle import Waits
 from stream.source import ALL_RETAINED, NEW_EVENTS
-from stream.standstill import Standstill
-from stream.status import Status, status
-from stream.supervision import Supervision
-from stream.time_limits import time_limits
+from stream.watch import pulse
+from stream.watch.clock_watch import ClockWatch, Daily
+from stream.watch.heartbeat import Heartbeat
+from stream.watch.notify import Notify
+from stream.watch.pulse import Pulses
+from stream.watch.standstill import Standstill
+from stream.watch.supervision import Supervision
+from stream.watch.time_limits import time_limits
 
 log = structlog.get_logger(__name__)
 

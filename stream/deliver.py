@@ -18,14 +18,14 @@ import structlog
 
 from store.model import Claimed, Kind, ObjectName
 from store.store import Store
-from stream import pulse
-from stream.budget import background
+from stream.budgets.budget import background
 from stream.clock import Clock, wait_for_event
-from stream.dispatch import Dispatch
+from stream.delivery.dispatch import Dispatch
+from stream.delivery.settle import Settled
 from stream.mapping import ObjectMapping
 from stream.marketo.outcomes import Outcome as Judgement
 from stream.retry import Backoff
-from stream.settle import Settled
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

@@ -14,10 +14,10 @@ import structlog
 from store.holds import FLOWS, LEAVING, Flow, Held
 from store.model import ObjectName
 from store.store import Store
-from stream import pulse
 from stream.clock import Clock
+from stream.delivery.poison import Diagnosis, Poison
 from stream.marketo.codes import rule_of
-from stream.poison import Diagnosis, Poison
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,7 @@ import structlog
 
 from store.coverage import NEVER_READ
 from store.model import OBJECTS, Covered, Hole, ObjectName
-from stream import pulse
-from stream.budget import background
+from stream.budgets.budget import background
 from stream.clock import Clock, wait_for_event
 from stream.config.model import ObjectModes
 from stream.errors import BudgetSpent, BulkJobLost, SalesforceError, StreamError
@@ -28,6 +27,7 @@ from stream.rows import NEVER_DELETED, Page, Rows, where
 from stream.salesforce.bulk import BulkQuery
 from stream.salesforce.soql import select
 from stream.server_clock import ServerClock
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

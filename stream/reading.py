@@ -15,15 +15,15 @@ import structlog
 from store.intake import ReadResult
 from store.model import OBJECTS, Entry, ObjectName, Retry
 from store.store import Store
-from stream import pulse
 from stream.catalog import Catalog
 from stream.changes import snapshot
 from stream.clock import Clock, wait_for_event
+from stream.delivery.lookups import in_recycle_bin
 from stream.errors import BudgetSpent, SalesforceError, StreamError
-from stream.lookups import in_recycle_bin
 from stream.model import DecodeError
 from stream.retry import Backoff
 from stream.salesforce.rest import SalesforceClient
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

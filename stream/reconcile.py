@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.model import Change, Covered, ObjectName
-from stream import pulse
-from stream.budget import background
+from stream.budgets.budget import background
 from stream.clock import Clock, wait_for_event
 from stream.config.model import ObjectModes
 from stream.errors import BudgetSpent, SalesforceError, StreamError
 from stream.retry import Backoff
 from stream.rows import Page, Rows
 from stream.server_clock import ServerClock
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

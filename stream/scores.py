@@ -23,12 +23,11 @@ import structlog
 from store.model import Key, ObjectName
 from store.scores import Person, ScoreRow
 from store.store import Store
-from stream import pulse
-from stream.budget import DailyBudget, background
+from stream.budgets.budget import DailyBudget, background
 from stream.catalog import Catalog
 from stream.clock import Clock, wait_for_event
+from stream.delivery.exclusion import Exclusion
 from stream.errors import BudgetSpent, MarketoError, StreamError
-from stream.exclusion import Exclusion
 from stream.holds import Holds
 from stream.marketo.answers import Activity, Page
 from stream.marketo.client import MarketoClient
@@ -38,6 +37,7 @@ from stream.salesforce.rest_answers import RowResult
 from stream.score_diff import ScoreField, current, difference, intended, is_illegible, marketo_names, score_fields
 from stream.score_rows import judge_row
 from stream.score_sweep import READ_MOST, WRITE_MOST, Sweep, Write
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

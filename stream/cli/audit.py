@@ -16,15 +16,15 @@ from store import repair
 from store.beside import Beside
 from store.database import is_held
 from store.store import Store
-from stream.asking import Asking, asking
-from stream.audit import Audit, Chosen
 from stream.cli.options import DEGRADED, config_option, console, json_option, table, tell
 from stream.cli.steps import steps
 from stream.cli.stream_json import JsonStream
 from stream.clock import SystemClock
+from stream.comparing.asking import Asking, asking
+from stream.comparing.audit import Audit, Chosen
+from stream.comparing.difference import Difference, Tally, repair_of
 from stream.config import load
 from stream.config.model import Settings
-from stream.difference import Difference, Tally, repair_of
 from stream.errors import StreamError
 from stream.logs.output import configure
 

@@ -13,12 +13,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from store.database import is_held
 from store.model import OBJECTS
-from stream import backfill as reading
-from stream.backfill import Asked, Standing
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, tell
 from stream.clock import SystemClock
 from stream.config import load
 from stream.config.model import Settings
+from stream.operating import backfill as reading
+from stream.operating.backfill import Asked, Standing
 
 LINE_SECONDS = 10.0
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from stream import backup as backups
 from stream.cli.options import config_option, json_option, print_json
 from stream.cli.steps import steps
 from stream.clock import SystemClock
 from stream.config import load
+from stream.operating import backup as backups
 
 EPILOG = """DEST is a file; with --keep, a directory that holds the last N copies, named by time. The copy is the store as it
 stands at one moment, checked and synced before it gets its name; it holds personal data, and only its owner may read it. To

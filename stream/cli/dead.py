@@ -12,12 +12,12 @@ import click
 
 from store.database import is_held
 from store.model import OBJECTS
-from stream import dead as letters
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, table, tell
 from stream.clock import SystemClock
 from stream.config import load
-from stream.dead import Done, Selection
-from stream.taken_up import TakenUp, letters_taken_up
+from stream.operating import dead as letters
+from stream.operating.dead import Done, Selection
+from stream.operating.taken_up import TakenUp, letters_taken_up
 
 F = TypeVar("F", bound=Callable[..., Any])
 

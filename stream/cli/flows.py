@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from store.holds import FLOWS, LEAVING, Flow, Held, Holds
-from stream import flows as held
 from stream.cli.options import DEGRADED, config_option, json_option, print_json, tell
 from stream.clock import SystemClock
 from stream.config import load
-from stream.dead import moment
-from stream.flows import Said
+from stream.operating import flows as held
+from stream.operating.dead import moment
+from stream.operating.flows import Said
 
 WORDS: Mapping[Held, str] = {
     "deliver": "Delivery to Marketo",

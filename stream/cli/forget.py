@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from stream import forget as forgetting
 from stream.cli.options import DEGRADED, config_option, json_option, print_json, tell
 from stream.clock import SystemClock
 from stream.config import load
-from stream.forget import Forgotten
+from stream.operating import forget as forgetting
+from stream.operating.forget import Forgotten
 
 EPILOG = """ID is a Salesforce id of 15 or 18 characters. Erased are the record, those it was made one with by merges in
 Salesforce, its contact roles, and all that is kept of them: changes still waiting, dead letters, scores, stories, and events

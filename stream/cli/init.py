@@ -14,8 +14,8 @@ from stream.config import load_begun
 from stream.config.model import Settings
 from stream.config.sources import CONFIG_VARIABLE, LOCAL_PATH, SYSTEM_PATH
 from stream.config.template import template
-from stream.deployment import CONTACT, Deployment
 from stream.errors import ConfigError
+from stream.operating.deployment import CONTACT, Deployment
 
 EPILOG = """With --credentials the secrets are left to systemd (LoadCredential=, from /etc/credstore): the file names none of
 their files, and everybody may read it, the service's own user among them.

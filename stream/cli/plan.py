@@ -15,18 +15,18 @@ import click
 
 from store.beside import Beside
 from store.model import OBJECTS
-from stream.asking import Asking, asking
 from stream.cli.options import DEGRADED, config_option, console, json_option, table, tell
 from stream.cli.steps import steps
 from stream.cli.stream_json import JsonStream
 from stream.clock import SystemClock
+from stream.comparing.asking import Asking, asking
+from stream.comparing.foreseen import Foreseen, Nothing
+from stream.comparing.preview import ACTIONS, Action, Planned, Preview
+from stream.comparing.preview_sources import FirstLoad, Outbox, cost
 from stream.config import load
 from stream.config.model import Settings
 from stream.errors import StreamError
-from stream.foreseen import Foreseen, Nothing
 from stream.logs.output import configure
-from stream.preview import ACTIONS, Action, Planned, Preview
-from stream.preview_sources import FirstLoad, Outbox, cost
 
 LIMIT = 20
 QUIET = frozenset({"nothing", "share"})

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from stream import replay as positions
 from stream.cli.options import config_option, console, json_option, print_json, table, tell
 from stream.clock import SystemClock
 from stream.config import load
+from stream.operating import replay as positions
 
 SHOW_EPILOG = """\b
 Exit codes:

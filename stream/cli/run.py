@@ -25,8 +25,8 @@ from stream.daemon import Daemon, run_daemon
 from stream.errors import StreamError
 from stream.logs.output import configure, take_libraries, trace_of
 from stream.logs.repeats import Repeats
-from stream.notify import Notify
 from stream.reload import on_hangup
+from stream.watch.notify import Notify
 
 log = structlog.get_logger(__name__)
 

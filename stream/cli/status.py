@@ -17,8 +17,8 @@ from stream.cli.options import DEGRADED, config_option, console, json_option, pr
 from stream.cli.status_watch import watch
 from stream.clock import SystemClock
 from stream.config import load
-from stream.status import Status
-from stream.status import status as find_status
+from stream.operating.status import Status
+from stream.operating.status import status as find_status
 
 BLOCKED_ROWS = 8
 STYLES = {"ok": "bold green", "degraded": "bold yellow", "failing": "bold red", "stopped": "bold red"}

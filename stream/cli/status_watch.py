@@ -19,8 +19,8 @@ from rich.text import Text
 from store.errors import StoreError
 from stream.clock import Clock, wait_for_event
 from stream.config.model import Settings
-from stream.status import Status
-from stream.status import status as find_status
+from stream.operating.status import Status
+from stream.operating.status import status as find_status
 
 REFRESH_SECONDS = 1.0
 QUIT = b"qQ\x03\x04"

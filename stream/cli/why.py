@@ -14,8 +14,8 @@ from rich.console import Console
 from stream.cli.options import DEGRADED, config_option, console, json_option, print_json, table
 from stream.clock import SystemClock
 from stream.config import load
-from stream.why import Story
-from stream.why import why as tell_why
+from stream.operating.why import Story
+from stream.operating.why import why as tell_why
 
 EPILOG = """ID is a Salesforce id of 15 or 18 characters. It works beside a running daemon and without one, asks neither service,
 and shows names of fields, never their values. A story goes back 50 lines, or 30 days. Events that touch no mapped field leave

@@ -18,7 +18,7 @@ from stream.clock import Clock
 from stream.config import Loaded
 from stream.config.model import Settings
 from stream.daemon import Edges, Patience, edges
-from stream.dispatch import MARKETO_OBJECT
+from stream.delivery.dispatch import MARKETO_OBJECT
 from stream.doctor import fields, machine, permissions, sales_people, selection
 from stream.doctor import marketo as marketo_says
 from stream.doctor import salesforce as salesforce_says

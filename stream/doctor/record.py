@@ -24,10 +24,10 @@ from stream.doctor.findings import Finding, failure, ok, warning
 from stream.errors import StreamError
 from stream.ids import PREFIX, QUEUE, USER, widen
 from stream.marketo.client import MarketoObject
+from stream.operating.why import Story
+from stream.operating.why import why as story_of
 from stream.salesforce.soql import in_list, select
 from stream.score_diff import MSI_FIELDS, current, difference, marketo_names, score_fields
-from stream.why import Story
-from stream.why import why as story_of
 
 RECORD, PERSON, COMPANY, OWNER = "salesforce record", "marketo person", "company", "sales person"
 SCORES, DAEMON, WIDGET = "MSI values", "daemon", "widget"

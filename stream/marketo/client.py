@@ -15,7 +15,7 @@ from typing import Any, Literal, TypedDict
 
 import aiohttp
 
-from stream.budget import DailyBudget
+from stream.budgets.budget import DailyBudget
 from stream.clock import Clock
 from stream.errors import MarketoError, Unreachable
 from stream.marketo.answers import Describe, Page, RecordResult, activity_of, align, describe_of, usage_of

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 import orjson
 
-from stream import pulse
 from stream.connecting import unconnected
 from stream.errors import MarketoError, Unreachable
 from stream.marketo.codes import rule_of
+from stream.watch import pulse
 
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
 UNKNOWN_CODE = "unknown"  # an error without a code

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from stream import pulse
 from stream.connecting import unconnected
 from stream.errors import Unreachable
+from stream.watch import pulse
 
 
 @asynccontextmanager

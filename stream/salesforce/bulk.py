@@ -17,13 +17,13 @@ from typing import Any
 
 import aiohttp
 
-from stream import pulse
 from stream.clock import Clock
 from stream.errors import BulkJobLost, StreamError, Unreachable
 from stream.retry import Backoff
 from stream.salesforce.bulk_rows import RowCutter, RowTyper, Torn, Unsuited
 from stream.salesforce.rest import CallRefused, ObjectDescribe, SalesforceClient
 from stream.salesforce.soql import check_id
+from stream.watch import pulse
 
 PAGE_RECORDS = 10_000
 PAGE_SECONDS = 1_800.0

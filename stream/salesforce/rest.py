@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import aiohttp
 import orjson
 
-from stream.budget import DailyBudget
+from stream.budgets.budget import DailyBudget
 from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
 from stream.json_text import loads

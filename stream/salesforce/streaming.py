@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import structlog
 
-from stream import pulse
 from stream.clock import Clock
 from stream.errors import AuthRefused, Unreachable
 from stream.salesforce.cometd_fences import FencedClient, Limits
@@ -23,6 +22,7 @@ from stream.salesforce.cometd_refusals import TokenRefused
 from stream.salesforce.sign_in import Token
 from stream.server_clock import ServerClock
 from stream.source import Message, is_replay_id
+from stream.watch import pulse
 
 log = structlog.get_logger()
 

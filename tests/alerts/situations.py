@@ -15,8 +15,8 @@ from typing import Any
 
 from sandbox.faults import Fault
 from stream.daemon import Patience
-from stream.flows import pause
 from stream.marketo.client import Timeouts
+from stream.operating.flows import pause
 from stream.reconcile import Reconcile
 from tests.flow.log_file import log_file
 from tests.flow.scenes import company, lead_of

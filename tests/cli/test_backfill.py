@@ -10,8 +10,8 @@ import pytest
 from store.database import Lock
 from store.model import Covered
 from store.store import Store
-from stream import backfill
-from stream.backfill import since_of
+from stream.operating import backfill
+from stream.operating.backfill import since_of
 from tests.cli.shell import ask, config_file, here_and_now
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import world

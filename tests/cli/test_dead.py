@@ -11,12 +11,12 @@ import pytest
 from sandbox.oracle_rules import Rules
 from store.model import Change, Dead, ObjectName, Unreadable
 from store.store import Store
-from stream import dead as letters_of
-from stream import flows
-from stream import taken_up as taking
 from stream.clock import SystemClock
-from stream.dead import Selection
 from stream.ids import widen
+from stream.operating import dead as letters_of
+from stream.operating import flows
+from stream.operating import taken_up as taking
+from stream.operating.dead import Selection
 from tests.cli.shell import ask, config_file, here_and_now
 from tests.flow.scenes import company
 from tests.flow.world import World, world

@@ -10,8 +10,8 @@ import pytest
 
 from store.holds import POISONED
 from store.store import Store
-from stream import flows
 from stream.clock import SystemClock
+from stream.operating import flows
 from tests.cli.shell import ask, config_file, here_and_now
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import World, world

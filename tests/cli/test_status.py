@@ -12,10 +12,10 @@ import pytest
 
 from store.model import OBJECTS, Change, Covered, Hole, Replay
 from store.store import Store
+from stream.budgets.quota import Rate
 from stream.clock import SystemClock
 from stream.config import load
-from stream.quota import Rate
-from stream.status import Status, status
+from stream.operating.status import Status, status
 from tests.cli.shell import ask, config_file, here_and_now, msi
 from tests.flow.scenes import company
 from tests.flow.world import world

@@ -16,8 +16,8 @@ from sandbox.faults import Fault
 from store.database import APPLICATION_ID
 from stream.clock import SystemClock
 from stream.config import load
+from stream.operating.status import Status, status
 from stream.salesforce.streaming import CometdSource
-from stream.status import Status, status
 from tests.crash.crashing import filled, remount, small_disk, started
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import World, world

@@ -14,7 +14,7 @@ import orjson
 from sandbox.faults import Fault
 from sandbox.marketo import SimulatedMarketo
 from sandbox.marketo.server import Exchange
-from stream.budget import CENTRAL, DailyBudget
+from stream.budgets.budget import CENTRAL, DailyBudget
 from stream.marketo.client import MarketoClient, Timeouts
 from stream.marketo.limits import Gate
 

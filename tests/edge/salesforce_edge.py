@@ -11,7 +11,7 @@ import aiohttp
 
 from sandbox.faults import Fault
 from sandbox.salesforce.server import SimulatedSalesforce
-from stream.budget import DailyBudget
+from stream.budgets.budget import DailyBudget
 from stream.clock import Clock, SystemClock
 from stream.salesforce import rest
 from stream.salesforce.rest import SalesforceClient

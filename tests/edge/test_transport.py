@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from stream.budget import CENTRAL, DailyBudget
+from stream.budgets.budget import CENTRAL, DailyBudget
 from stream.clock import SystemClock
 from stream.errors import StreamError
 from stream.marketo.client import MarketoClient

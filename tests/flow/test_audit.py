@@ -11,10 +11,10 @@ from store import repair
 from store.beside import Beside
 from store.model import Key
 from store.repair import Repair
-from stream.asking import asking
-from stream.audit import Audit
+from stream.comparing.asking import asking
+from stream.comparing.audit import Audit
+from stream.comparing.difference import Difference, repair_of
 from stream.config import load
-from stream.difference import Difference, repair_of
 from tests.flow.scenes import Deal, contact_of, deal, lead_of
 from tests.flow.world import World, world
 

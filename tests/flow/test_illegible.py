@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from store.model import DeadLetter
-from stream.dead import Selection, shown
 from stream.json_text import whole_text
+from stream.operating.dead import Selection, shown
 from tests.cli.shell import ask
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import World, world

@@ -9,9 +9,9 @@ from typing import Any
 
 from sandbox.oracle_rules import Rules
 from stream.config import load
-from stream.flows import resume
-from stream.status import status
-from stream.why import why
+from stream.operating.flows import resume
+from stream.operating.status import status
+from stream.operating.why import why
 from tests.crash.crashing import Running
 from tests.flow.scenes import lead_of
 from tests.flow.world import World, world

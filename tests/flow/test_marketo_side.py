@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Rules
-from stream.flows import pause, resume
+from stream.operating.flows import pause, resume
 from tests.flow.scenes import company, contact_of, deal, lead_of
 from tests.flow.world import World, world
 

@@ -12,9 +12,9 @@ from sandbox.faults import Action, Fault
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Fate, Rules
 from stream.daemon import Patience
-from stream.dead import Selection
-from stream.dead import retry as retry_dead
 from stream.marketo.client import Timeouts
+from stream.operating.dead import Selection
+from stream.operating.dead import retry as retry_dead
 from tests.crash.crashing import Running
 from tests.flow.scenes import company, contact_of, deal, lead_of, opportunity_of
 from tests.flow.test_codes import refusal

@@ -10,9 +10,9 @@ from typing import Any
 from sandbox.faults import Fault
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Rules
-from stream.budget import CENTRAL, day_in
+from stream.budgets.budget import CENTRAL, day_in
 from stream.config import load
-from stream.status import status
+from stream.operating.status import status
 from tests.crash.crashing import Running
 from tests.flow.scenes import company, contact_of, deal, lead_of, opportunity_of
 from tests.flow.world import World, world

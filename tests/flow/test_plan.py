@@ -12,11 +12,11 @@ from sandbox.salesforce.seed import seed_org
 from store.beside import Beside
 from store.model import Change, Key
 from store.store import Store
-from stream.asking import asking
+from stream.comparing.asking import asking
+from stream.comparing.foreseen import Foreseen, Nothing
+from stream.comparing.preview import Planned, Preview
+from stream.comparing.preview_sources import FirstLoad, Outbox, cost
 from stream.config import load
-from stream.foreseen import Foreseen, Nothing
-from stream.preview import Planned, Preview
-from stream.preview_sources import FirstLoad, Outbox, cost
 from tests.flow.scenes import company, contact_of, deal, lead_of, opportunity_of, user
 from tests.flow.world import World, world
 

@@ -11,9 +11,9 @@ from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from store.holds import POISONED
 from store.model import DeadLetter
-from stream.dead import Selection
-from stream.dead import retry as retry_dead
-from stream.flows import resume
+from stream.operating.dead import Selection
+from stream.operating.dead import retry as retry_dead
+from stream.operating.flows import resume
 from tests.flow.scenes import company, deal, lead_of
 from tests.flow.test_codes import refusal
 from tests.flow.world import World, world

@@ -14,12 +14,12 @@ from store.errors import StoreBlocked
 from store.writer import Writer
 from stream.capture import Capture
 from stream.deliver import Deliver
-from stream.dispatch import Dispatch
+from stream.delivery.dispatch import Dispatch
 from stream.load import Load
-from stream.notify import Notify
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.scores import Scores
+from stream.watch.notify import Notify
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import World, world
 

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from store.model import OBJECTS
-from stream import clock_watch, deliver, heartbeat, holds, load, reading, reconcile, scores, supervision
+from stream import deliver, holds, load, reading, reconcile, scores
 from stream.logs.events import REGISTRY
 from stream.logs.lines import same_as
 from stream.logs.repeats import Repeats
+from stream.watch import clock_watch, heartbeat, supervision
 from tests.flow.log_file import Line, lines_of, told_into
 from tests.flow.scenes import contact_of, lead_of
 from tests.property.machine import SCRATCH

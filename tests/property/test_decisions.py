@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.model import OBJECTS, PEOPLE, REFS, SATISFIED, Claimed, Entry, ObjectName, Pending, Record, RecordState
-from stream.batch import Item, cut
-from stream.exclusion import rounds
+from stream.delivery.batch import Item, cut
+from stream.delivery.exclusion import rounds
 from stream.mapping import BUILT_IN, EXTERNAL_ID, READ_ONLY, REFS_OF, TRUE_ONLY, ObjectMapping, Target, bind, ref_object, wanted
 from stream.marketo.answers import FieldDescribe
 from stream.marketo.client import MOST_BODY_BYTES, body_bytes

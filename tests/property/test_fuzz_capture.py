@@ -24,15 +24,15 @@ from store import view
 from store.model import OBJECTS, PEOPLE, Ack, Claimed, Entry, Key, ObjectName
 from store.rows import entry_of, keys_json
 from store.store import Store
-from stream import dead
 from stream.capture import Capture
 from stream.changes import Echo
 from stream.compound import PARTS
 from stream.config.model import ObjectModes
-from stream.dead import Selection
 from stream.ids import PREFIX, widen
 from stream.json_text import whole_text
 from stream.mapping import SourceFields, source_fields, wanted
+from stream.operating import dead
+from stream.operating.dead import Selection
 from stream.plan import Upsert, plan
 from stream.retry import Backoff
 from stream.salesforce.soql import check_id

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from store.model import Hole
-from stream.budget import CENTRAL, background, day_in
+from stream.budgets.budget import CENTRAL, background, day_in
 from stream.config.model import Settings
 from tests.logged import captured
 from tests.property.machine import SCRATCH

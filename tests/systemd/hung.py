@@ -13,8 +13,8 @@ from pathlib import Path
 from stream.config import load
 from stream.daemon import Daemon, run_daemon
 from stream.logs.output import configure
-from stream.notify import Notify
 from stream.reconcile import Reconcile
+from stream.watch.notify import Notify
 
 LIMIT_SECONDS = 4.0
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.budget import DailyBudget
-from stream.call_memory import CallMemory
+from stream.budgets.budget import DailyBudget
+from stream.budgets.call_memory import CallMemory
 from stream.errors import BudgetSpent
 from stream.marketo.limits import Gate
 from tests.crash.crashing import filled, small_disk
@@ -66,7 +66,7 @@ def test_the_ring_keeps_the_last_calls_of_all(tmp_path: Path) -> None:
 def test_what_a_killed_process_noted_counts_on(tmp_path: Path) -> None:
     path = tmp_path / "store.db.calls"
     script = (
-        "import os, sys; from pathlib import Path; from stream.call_memory import CallMemory\n"
+        "import os, sys; from pathlib import Path; from stream.budgets.call_memory import CallMemory\n"
         f"memory = CallMemory.open(Path({str(path)!r}), 8); memory.note(); memory.take('calls', 'today', 7, 100, 0)\n"
         "os.kill(os.getpid(), 9)"
     )

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from stream.budget import CENTRAL, DailyBudget
-from stream.call_memory import CallMemory
+from stream.budgets.budget import CENTRAL, DailyBudget
+from stream.budgets.call_memory import CallMemory
 from stream.clock import SteadyClock, SystemClock
+from stream.delivery.new_people import NewPeople
 from stream.errors import BudgetSpent
-from stream.new_people import NewPeople
 from stream.server_clock import ServerClock
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.model import Key, ObjectName, Record
-from stream.meetings import MOST_MET, Meeting, meeting
+from stream.delivery.meetings import MOST_MET, Meeting, meeting
 from tests.store.outbox_steps import sf_id
 
 CONTACT, OTHER = Record("Contact", sf_id("Contact", 1), "synced", "17"), Record("Contact", sf_id("Contact", 2), "synced", "18")

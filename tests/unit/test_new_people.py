@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.new_people import NOTE, NewPeople, next_day
+from stream.delivery.new_people import NOTE, NewPeople, next_day
 
 NOON = 1_790_000_000.0  # 2026-09-21 09:13:20 in Chicago
 DAY = 86400.0

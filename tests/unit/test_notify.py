@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.notify import Notify
+from stream.watch.notify import Notify
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.poison import WINDOW, Diagnosis, Poison
+from stream.delivery.poison import WINDOW, Diagnosis, Poison
 
 SHARE = 0.2
 

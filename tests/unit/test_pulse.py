@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from stream import pulse
-from stream.exclusion import Exclusion
-from stream.pulse import Pulses
+from stream.delivery.exclusion import Exclusion
+from stream.watch import pulse
+from stream.watch.pulse import Pulses
 
 
 class StandingClock:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.budget import DailyBudget, background
+from stream.budgets.budget import DailyBudget, background
+from stream.budgets.quota import AIM, LONGEST_LINGER_SECONDS, Rate, Standing, Stretch
 from stream.errors import BudgetSpent
-from stream.quota import AIM, LONGEST_LINGER_SECONDS, Rate, Standing, Stretch
 
 DAY, HOUR = 86400.0, 3600.0
 NOON = 1_790_000_000.0

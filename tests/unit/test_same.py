@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from stream.comparing.same import differing, same
 from stream.mapping import ObjectMapping, Target
-from stream.same import differing, same
 
 LONG = "x" * 300
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from store.model import Ack, Claimed, Entry, ObjectName, Pending, Record, Retry
-from stream.batch import Item, Verdict
+from stream.delivery.batch import Item, Verdict
+from stream.delivery.settle import Settled, Waits, back, settle
 from stream.errors import AuthRefused, BudgetSpent, MarketoError, StreamError, Unreachable
 from stream.marketo.answers import RecordResult
 from stream.marketo.outcomes import judge_error, judge_record
 from stream.plan import Remove, Upsert
 from stream.retry import Backoff
 from stream.score_rows import judge_row
-from stream.settle import Settled, Waits, back, settle
 
 NOW_MS = 1_790_000_000_000
 WAITS = Waits(Backoff(10.0, 10.0), settle_seconds=120.0)

@@ -15,11 +15,11 @@ import pytest
 from store.errors import StoreBlocked
 from stream.config.model import Marketo
 from stream.marketo.client import Timeouts
-from stream.notify import Notify
-from stream.pulse import Pulses
-from stream.status import Status
-from stream.supervision import FIRST_SECONDS, STATUS_LETTERS, STATUS_SECONDS, Supervision, line
-from stream.time_limits import LOOPS, time_limits
+from stream.operating.status import Status
+from stream.watch.notify import Notify
+from stream.watch.pulse import Pulses
+from stream.watch.supervision import FIRST_SECONDS, STATUS_LETTERS, STATUS_SECONDS, Supervision, line
+from stream.watch.time_limits import LOOPS, time_limits
 from tests.logged import captured
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 from store.model import PEOPLE, Claimed
 from stream.clock import Clock
+from stream.delivery.poison import Poison
 from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MOST_BODY_BYTES, record_bytes
 from stream.marketo.codes import rule_of
 from stream.marketo.outcomes import Operation, Outcome, judge_error, judge_record
 from stream.plan import Remove, Upsert
-from stream.poison import Poison
 
 COMPANY_FIELDS = frozenset(
     {"company", "site", "website", "mainPhone", "annualRevenue", "industry", "numberOfEmployees", "sicCode"}

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.model import PEOPLE, ObjectName
-from stream.asking import Asking
-from stream.dispatch import MARKETO_OBJECT
+from stream.comparing.asking import Asking
+from stream.delivery.dispatch import MARKETO_OBJECT
+from stream.delivery.people import NO_FILTER_CODE
 from stream.errors import MarketoError
 from stream.mapping import EXTERNAL_ID, ObjectMapping
 from stream.marketo.client import MOST_RECORDS
-from stream.people import NO_FILTER_CODE
 from stream.plan import role_key
 
 Row = dict[str, Any]

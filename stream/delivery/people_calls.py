@@ -10,22 +10,22 @@ import structlog
 
 from store.model import UNSURE, WAITS_FOR_ROOM, Ack, Claimed, Dead, HandOver, Key, Record, RecordState, Retry
 from store.store import Store
-from stream import people
-from stream.batch import Batch, Call, Item, Proof, Verdict, judged
-from stream.dead import moment
+from stream.delivery import people
+from stream.delivery.batch import Batch, Call, Item, Proof, Verdict, judged
+from stream.delivery.exclusion import Exclusion
+from stream.delivery.joining import Joining
+from stream.delivery.meetings import order_of
+from stream.delivery.new_people import NewPeople, next_day
+from stream.delivery.people import LookupFailed, Resolution, Resolver
+from stream.delivery.poison import Poison
+from stream.delivery.settle import Settled, back
+from stream.delivery.spared import held_by, spare
 from stream.errors import StreamError
-from stream.exclusion import Exclusion
-from stream.joining import Joining
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MarketoClient
 from stream.marketo.outcomes import judge_error
-from stream.meetings import order_of
-from stream.new_people import NewPeople, next_day
-from stream.people import LookupFailed, Resolution, Resolver
+from stream.operating.dead import moment
 from stream.plan import Plan, Upsert
-from stream.poison import Poison
-from stream.settle import Settled, back
-from stream.spared import held_by, spare
 
 log = structlog.get_logger(__name__)
 

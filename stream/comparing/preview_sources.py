@@ -13,14 +13,14 @@ from store.beside import Beside, Facts
 from store.intake import ReadResult, nothing_new, nothing_to_delete, settle
 from store.merge import merge
 from store.model import OBJECTS, REF_OBJECT, REFS, Change, Claimed, Entry, Key, ObjectName, Pending
-from stream.asking import Asking, Calls
 from stream.changes import snapshot
-from stream.expected import as_read
-from stream.foreseen import Foreseen
-from stream.lookups import in_recycle_bin
+from stream.comparing.asking import Asking, Calls
+from stream.comparing.expected import as_read
+from stream.comparing.foreseen import Foreseen
+from stream.comparing.preview import Planned, Preview
+from stream.delivery.lookups import in_recycle_bin
 from stream.mapping import ObjectMapping
 from stream.model import DecodeError
-from stream.preview import Planned, Preview
 from stream.salesforce.soql import quote, select
 
 PAGE = 300  # one call to Marketo

@@ -12,7 +12,7 @@ import structlog
 from store.errors import StoreBlocked
 from store.store import Store
 from stream.clock import Clock
-from stream.dead import moment
+from stream.operating.dead import moment
 from stream.retry import Backoff
 
 log = structlog.get_logger(__name__)

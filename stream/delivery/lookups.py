@@ -9,9 +9,9 @@ import structlog
 
 from store.model import Key, ObjectName
 from stream.changes import seconds_of
+from stream.delivery.people import Living, LookupFailed
 from stream.errors import SalesforceError, StreamError
 from stream.ids import widen
-from stream.people import Living, LookupFailed
 from stream.salesforce.rest import SalesforceClient
 from stream.salesforce.soql import in_chunks, in_list, select
 

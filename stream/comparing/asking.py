@@ -10,8 +10,8 @@ from typing import TypeVar
 import aiohttp
 
 from store import view
-from stream.budget import DailyBudget
-from stream.call_memory import CallMemory
+from stream.budgets.budget import DailyBudget
+from stream.budgets.call_memory import CallMemory
 from stream.clock import Clock, MachineClock
 from stream.config.model import Settings
 from stream.daemon import Edges, calls_path, edges

@@ -16,21 +16,21 @@ import structlog
 
 from store.errors import StoreBlocked, StoreError
 from store.store import Store
-from stream import pulse
-from stream.budget import DailyBudget
+from stream.budgets.budget import DailyBudget
+from stream.budgets.quota_watch import QuotaWatch
 from stream.capture import Capture
 from stream.clock import SteadyClock
-from stream.clock_watch import NOTE, clock_note
 from stream.deliver import Deliver
 from stream.holds import Holds
 from stream.load import Load
 from stream.logs.repeats import Repeats
 from stream.loss import LossWarning, hours_to_loss
-from stream.quota_watch import QuotaWatch
+from stream.operating.status import Status
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.scores import Scores
-from stream.status import Status
+from stream.watch import pulse
+from stream.watch.clock_watch import NOTE, clock_note
 
 log = structlog.get_logger(__name__)
 

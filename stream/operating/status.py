@@ -16,13 +16,13 @@ from typing import Any, Literal
 from store.database import held, look
 from store.errors import StoreError
 from store.view import Blocked, View, view
-from stream import coverage_told
-from stream.budget import CENTRAL, day_in
+from stream.budgets.budget import CENTRAL, day_in
+from stream.budgets.quota import Standing
 from stream.config.model import Settings
-from stream.dead import moment
 from stream.holds import LEAVING_CURE, cure_of
 from stream.loss import hours_to_loss
-from stream.quota import Standing
+from stream.operating import coverage_told
+from stream.operating.dead import moment
 
 State = Literal["ok", "degraded", "failing", "stopped"]
 

@@ -17,10 +17,10 @@ import structlog
 
 from store.errors import StoreError
 from stream.clock import Clock
-from stream.notify import Notify
-from stream.pulse import Pulse, Pulses, where
-from stream.status import Status
-from stream.time_limits import LOOPS
+from stream.operating.status import Status
+from stream.watch.notify import Notify
+from stream.watch.pulse import Pulse, Pulses, where
+from stream.watch.time_limits import LOOPS
 
 log = structlog.get_logger(__name__)
 

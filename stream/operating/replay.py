@@ -12,8 +12,8 @@ from store.model import Replay
 from store.store import Store
 from stream.config.model import Settings
 from stream.config.values import Channel
-from stream.dead import moment
 from stream.errors import ConfigError
+from stream.operating.dead import moment
 from stream.source import ALL_RETAINED, NEW_EVENTS
 
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from store.model import PEOPLE, Change, Key, Record
 from store.repair import Repair
-from stream.batch import COMPANY_FIELDS
+from stream.comparing.same import differing
+from stream.delivery.batch import COMPANY_FIELDS
 from stream.mapping import ObjectMapping
 from stream.plan import Plan, Refuse, Reread, Rules, Upsert
-from stream.same import differing
 
 Kind = Literal["differs", "missing", "unexpected", "several", "refused", "unseen"]
 """differs: Marketo holds other values · missing: Marketo does not have it · unexpected: deleted in Salesforce or outside of its

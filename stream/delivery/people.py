@@ -7,7 +7,7 @@
                   ├─ one, of another living record ─────────────────▶ share: the first of both carries it
                   └─ several ───────────────────────────────────────▶ dead letter
     else ───────────────────────────────────────────────────────────▶ create
-    found, and its email is another living record's person's ───────▶ meet: the two people become one (`stream/meetings.py`)
+    found, and its email is another living record's person's ───────▶ meet: the two people become one (`meetings.py`)
 
 Source: facts on leads in Adobe's "Leads" and "Sales Insight for Non-Native Salesforce Integrations". Whoever calls holds the
 exclusion keys of all items, so that no other request can create or change the same people meanwhile.
@@ -22,10 +22,10 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from store.model import Change, Key, ObjectName, Record
-from stream.batch import Item
+from stream.delivery.batch import Item
+from stream.delivery.meetings import Meeting, meeting, order_of
 from stream.errors import MarketoError, StreamError
 from stream.ids import widen
-from stream.meetings import Meeting, meeting, order_of
 from stream.plan import Refuse, Upsert
 
 log = structlog.get_logger(__name__)

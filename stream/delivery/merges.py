@@ -18,17 +18,17 @@ import structlog
 
 from store.model import MERGEABLE, PERSON_GONE, Ack, Change, Claimed, Dead, HandOver, Key, ObjectName, Record, RecordState, Retry
 from store.store import Store
-from stream.batch import Batch, Item, Verdict
+from stream.delivery.batch import Batch, Item, Verdict
+from stream.delivery.exclusion import Exclusion
+from stream.delivery.meetings import order_of
+from stream.delivery.people import LookupFailed
+from stream.delivery.people_calls import PeopleCalls
+from stream.delivery.settle import FOUND_OUT_SECONDS, Settled, Waits, settle
 from stream.errors import StreamError
-from stream.exclusion import Exclusion
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MOST_MERGED, MarketoClient
 from stream.marketo.outcomes import judge_error
-from stream.meetings import order_of
-from stream.people import LookupFailed
-from stream.people_calls import PeopleCalls
 from stream.plan import Remove
-from stream.settle import FOUND_OUT_SECONDS, Settled, Waits, settle
 
 log = structlog.get_logger(__name__)
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from store.model import PEOPLE, ObjectName
-from stream.batch import Item
+from stream.comparing.same import is_empty
+from stream.delivery.batch import Item
 from stream.mapping import EXTERNAL_ID
 from stream.marketo.client import MarketoClient
 from stream.plan import Upsert, role_key
-from stream.same import is_empty
 
 Row = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from store.model import REF_OBJECT, REFS, Key, ObjectName, Record, Ref
-from stream.asking import Asking
+from stream.comparing.asking import Asking
 
 NEW_PERSON = "0"
 """In place of the Marketo id of somebody who is still to be created."""

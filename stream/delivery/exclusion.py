@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from stream import pulse
+from stream.watch import pulse
 
 T = TypeVar("T")
 

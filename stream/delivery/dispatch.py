@@ -14,21 +14,21 @@ import structlog
 from store.holds import POISONED
 from store.model import PEOPLE, Ack, Change, Claimed, Dead, HandOver, Key, ObjectName, Record, Retry
 from store.store import Store
-from stream import people
-from stream.batch import Batch, Item, Proof, Verdict, judged
 from stream.clock import Clock
+from stream.delivery import people
+from stream.delivery.batch import Batch, Item, Proof, Verdict, judged
+from stream.delivery.exclusion import Exclusion, rounds
+from stream.delivery.meetings import order_of
+from stream.delivery.merges import Loser, Merges
+from stream.delivery.people_calls import PeopleCalls, Replan, carried_on
+from stream.delivery.settle import Settled, Waits, back, settle
+from stream.delivery.spared import asks, held_by, spare
 from stream.errors import StreamError
-from stream.exclusion import Exclusion, rounds
 from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation, judge_error
-from stream.meetings import order_of
-from stream.merges import Loser, Merges
-from stream.people_calls import PeopleCalls, Replan, carried_on
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
-from stream.settle import Settled, Waits, back, settle
-from stream.spared import asks, held_by, spare
 
 log = structlog.get_logger(__name__)
 

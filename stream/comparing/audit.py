@@ -19,14 +19,14 @@ from store import view
 from store.beside import Beside, Facts
 from store.model import OBJECTS, PEOPLE, REF_OBJECT, REFS, Change, Key, ObjectName, Record, RecordState
 from store.scores import primary_order
-from stream.asking import Asking, Calls
 from stream.changes import snapshot
+from stream.comparing.asking import Asking, Calls
+from stream.comparing.difference import Difference, Look, Tally, judge
+from stream.comparing.expected import as_read, expected, parents_by_ref
+from stream.comparing.held import Held, Place
 from stream.config.model import Settings
 from stream.daemon import rules
-from stream.difference import Difference, Look, Tally, judge
-from stream.expected import as_read, expected, parents_by_ref
-from stream.held import Held, Place
-from stream.lookups import in_recycle_bin
+from stream.delivery.lookups import in_recycle_bin
 from stream.mapping import ObjectMapping
 from stream.model import DecodeError
 from stream.plan import Rules, Upsert

@@ -11,7 +11,7 @@ from store.holds import Flow, Held, Holds
 from store.store import Store
 from store.writer import Work
 from stream.clock import Clock
-from stream.taken_up import TakenUp, taken_up
+from stream.operating.taken_up import TakenUp, taken_up
 
 TAKEN_UP_SECONDS = 15.0  # a daemon looks every second, and tells so with its next heartbeat
 

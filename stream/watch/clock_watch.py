@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from store.store import Store
-from stream.budget import day_in
+from stream.budgets.budget import day_in
 from stream.clock import SteadyClock
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.budget import CENTRAL, day_in
+from stream.budgets.budget import CENTRAL, day_in
 
 NOTE = "new_people"
 

@@ -11,10 +11,10 @@ from store.database import is_held
 from store.history import WHOLE, Line
 from store.model import PEOPLE
 from store.tales import Link, Tale, tale
-from stream.dead import moment
 from stream.ids import widen
-from stream.why_lines import told
-from stream.why_stands import Judgement, state_of, why_waiting
+from stream.operating.dead import moment
+from stream.operating.why_lines import told
+from stream.operating.why_stands import Judgement, state_of, why_waiting
 
 PREFIXES = {
     "005": "User",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from store.history import WHOLE, names
 from store.model import PEOPLE, PERSON_GONE, Ack, Change, Dead, HandOver, Key, Outcome, RecordState, Retry
-from stream.batch import Item, Verdict
+from stream.delivery.batch import Item, Verdict
 from stream.marketo.answers import RecordResult
 from stream.marketo.outcomes import Outcome as Judgement
 from stream.plan import Remove, Upsert

@@ -16,14 +16,14 @@ import structlog
 
 from store.model import PERSON_GONE, Dead
 from store.store import Store
-from stream.batch import Batch, Item, Proof, Verdict
-from stream.exclusion import Exclusion
+from stream.delivery.batch import Batch, Item, Proof, Verdict
+from stream.delivery.exclusion import Exclusion
+from stream.delivery.meetings import Meeting
+from stream.delivery.poison import Poison
+from stream.delivery.settle import Settled, Waits, back, settle
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MarketoClient
-from stream.meetings import Meeting
 from stream.plan import Remove
-from stream.poison import Poison
-from stream.settle import Settled, Waits, back, settle
 
 log = structlog.get_logger(__name__)
 

@@ -15,21 +15,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from store.model import PEOPLE, Claimed, Key, ObjectName, Record
-from stream import people
-from stream.asking import Asking
-from stream.batch import Item
+from stream.comparing.asking import Asking
+from stream.comparing.difference import FieldDifference
+from stream.comparing.foreseen import NEW_PERSON, Foreseen, WideSearch
+from stream.comparing.held import Held, Place, Row
+from stream.comparing.same import differing
 from stream.config.model import Settings
 from stream.daemon import rules
-from stream.difference import FieldDifference
-from stream.foreseen import NEW_PERSON, Foreseen, WideSearch
-from stream.held import Held, Place, Row
-from stream.lookups import SalesforcePeople
+from stream.delivery import people
+from stream.delivery.batch import Item
+from stream.delivery.lookups import SalesforcePeople
+from stream.delivery.meetings import order_of
+from stream.delivery.people import Resolution, Resolver
+from stream.delivery.people_calls import take_over
 from stream.mapping import EXTERNAL_ID, ObjectMapping
-from stream.meetings import order_of
-from stream.people import Resolution, Resolver
-from stream.people_calls import take_over
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Rules, Upsert, plan, sales_person
-from stream.same import differing
 
 Action = Literal["create", "update", "adopt", "conflict", "delete", "share", "nothing", "refused", "blocked", "later"]
 """adopt: found by email · conflict: several people match · share: another record sends the fields of their person ·

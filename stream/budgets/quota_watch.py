@@ -16,15 +16,15 @@ from typing import Any
 
 import structlog
 
-from stream import pulse
-from stream.budget import DailyBudget
+from stream.budgets.budget import DailyBudget
+from stream.budgets.quota import LIVE_MARGIN, Rate, Standing, Stretch
 from stream.clock import Clock
 from stream.config.model import Settings
 from stream.errors import MarketoError, StreamError
 from stream.marketo.client import MarketoClient
 from stream.marketo.codes import rule_of
-from stream.quota import LIVE_MARGIN, Rate, Standing, Stretch
 from stream.salesforce.rest import SalesforceClient
+from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 

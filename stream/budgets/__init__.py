@@ -1,0 +1,1 @@
+"""What a day's calls and events may be spent on."""

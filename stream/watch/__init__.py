@@ -1,0 +1,1 @@
+"""Whether the daemon goes on: its loops, its clock, its store, and who is told."""
