@@ -11,9 +11,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,15 +20,13 @@ import structlog
 from store.errors import StoreBlocked
 from store.model import OBJECTS, ObjectName
 from store.store import Store
-from stream import filters
 from stream.budgets.budget import CENTRAL, DailyBudget
 from stream.budgets.call_memory import CallMemory
 from stream.budgets.quota import Stretch
 from stream.budgets.quota_watch import QuotaWatch
 from stream.capture import Capture
-from stream.catalog import Catalog
 from stream.changes import Echo
-from stream.clock import Clock, MachineClock, SteadyClock, SystemClock
+from stream.clock import MachineClock, SteadyClock, SystemClock
 from stream.config.model import Settings
 from stream.deliver import Deliver
 from stream.delivery.batch import Proof
@@ -45,27 +41,22 @@ from stream.delivery.people import Resolver
 from stream.delivery.people_calls import PeopleCalls
 from stream.delivery.poison import Poison
 from stream.delivery.settle import Waits
+from stream.edges import PATIENCE, Patience, calls_path, edges, rules
 from stream.errors import BudgetSpent, StreamError
 from stream.holds import Holds
 from stream.load import Load
 from stream.logs.repeats import Repeats
 from stream.mapping import ObjectMapping
-from stream.marketo.client import MarketoClient, Timeouts
-from stream.marketo.limits import Gate
 from stream.operating.status import Status, status
-from stream.plan import Rules
 from stream.reading import Reading
 from stream.reconcile import Reconcile
 from stream.retry import Backoff
 from stream.rows import Rows
 from stream.salesforce.bulk import BulkQuery
-from stream.salesforce.rest import TOTAL_SECONDS, ObjectDescribe, SalesforceClient
-from stream.salesforce.sign_in import TOTAL_SECONDS as SIGN_IN_SECONDS
-from stream.salesforce.sign_in import SignIn
+from stream.salesforce.rest import ObjectDescribe
 from stream.salesforce.streaming import CometdSource
 from stream.score_diff import salesforce_names
 from stream.scores import Scores
-from stream.server_clock import ServerClock
 from stream.source import ALL_RETAINED, NEW_EVENTS
 from stream.watch import pulse
 from stream.watch.clock_watch import ClockWatch, Daily
@@ -82,110 +73,6 @@ DRAIN_SECONDS = 20.0
 NOBODY = Notify()
 FILTER_CHANGED = "all its records are judged again: what is outside now follows the delete settings, what is inside is sent"
 CALLS_REMEMBERED = 100  # in 20 seconds, Marketo's own limit: so many may be asked for without a restart
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the two services may take to answer, in seconds; the defaults follow from the services' own time limits."""
-
-    marketo: Timeouts = field(default_factory=Timeouts)
-    salesforce_seconds: float = TOTAL_SECONDS
-    sign_in_seconds: float = SIGN_IN_SECONDS
-    liveness_seconds: float = 130.0
-    margin_seconds: float = 20.0
-
-
-PATIENCE = Patience()
-
-
-@dataclass(slots=True)
-class Edges:
-    """The two services, as the commands and the daemon reach them."""
-
-    sign_in: SignIn
-    salesforce: SalesforceClient
-    marketo: MarketoClient
-    catalog: Catalog
-    salesforce_budget: DailyBudget
-    marketo_budget: DailyBudget
-    filters: Mapping[ObjectName, filters.RecordFilter]
-    gate: Gate
-
-
-def edges(
-    settings: Settings,
-    session: aiohttp.ClientSession,
-    clock: Clock,
-    patience: Patience = PATIENCE,
-    memory: CallMemory | None = None,
-    *,
-    concurrency: int | None = None,
-) -> Edges:
-    """Build the edges. Raises ConfigError where a setting cannot be used; nothing is sent.
-
-    With a `memory`, calls count together with those of other processes on the store; `concurrency`: instead of the setting.
-    """
-    by_object = {obj: filters.parse(settings.filters.of(obj), f"filters.{obj}") for obj in OBJECTS}
-    salesforce_budget = DailyBudget("Salesforce calls", settings.reconcile.daily_calls, clock.now, ledger=memory)
-    marketo_limit = settings.marketo.daily_calls - settings.marketo.reserve_calls
-    marketo_budget = DailyBudget("Marketo calls", marketo_limit, clock.now, CENTRAL, ledger=memory)
-    server_clock = ServerClock(clock)
-    sign_in = SignIn(
-        login_url=settings.salesforce.login_url,
-        flow=settings.salesforce.flow,
-        client_id=settings.salesforce.client_id,
-        session=session,
-        clock=clock,
-        client_secret=settings.salesforce.reveal("client_secret"),
-        private_key=settings.salesforce.reveal("private_key"),
-        username=settings.salesforce.username,
-        password=settings.salesforce.reveal("password"),
-        refresh_token=settings.salesforce.reveal("refresh_token"),
-        timeout_seconds=patience.sign_in_seconds,
-        server_clock=server_clock,
-    )
-    salesforce = SalesforceClient(
-        sign_in,
-        session,
-        api_version=settings.salesforce.api_version,
-        client_name=settings.salesforce.client_name,
-        budget=salesforce_budget,
-        clock=clock,
-        total_seconds=patience.salesforce_seconds,
-        server_clock=server_clock,
-        reserve_calls=settings.reconcile.reserve_calls,
-    )
-    at_once = concurrency or settings.marketo.concurrency
-    gate = Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=at_once, memory=memory)
-    marketo = MarketoClient(
-        settings.marketo.base_url,
-        settings.marketo.client_id,
-        settings.marketo.client_secret.get_secret_value(),
-        session=session,
-        gate=gate,
-        budget=marketo_budget,
-        clock=clock,
-        timeouts=patience.marketo,
-    )
-    catalog = Catalog(settings, salesforce, marketo, by_object)
-    return Edges(sign_in, salesforce, marketo, catalog, salesforce_budget, marketo_budget, by_object, gate)
-
-
-def calls_path(settings: Settings) -> Path:
-    """Where the processes on this store count their calls together."""
-    return settings.store.path.with_name(settings.store.path.name + ".calls")
-
-
-def rules(settings: Settings, by_object: Mapping[ObjectName, filters.RecordFilter]) -> Rules:
-    """The settings that decide what is sent."""
-    objects: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
-    return Rules(
-        deletes={obj: settings.deliver.deletes.of(obj) for obj in objects},
-        empty_role=settings.deliver.empty_role,
-        deleted_field=settings.deliver.deleted_field,
-        sales_person_filter=by_object["User"],
-        merge_people=settings.deliver.merge_people,
-    )
 
 
 class Daemon:
@@ -235,6 +122,10 @@ class Daemon:
         server_clock, backoff = edge.salesforce.server_clock, Backoff(1.0, 60.0)
         self.holds = Holds(self.store, clock, Poison(settings.deliver.poison_share))
         self.exclusion, self.suspicion = Exclusion(), asyncio.Event()
+        self.score_writes = DailyBudget("score writes", settings.scores.daily_writes, clock.now)
+        budgets = {"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes}
+        self.quota_watch = self._quota_watch(budgets)
+        waits = self.quota_watch.waits
         self.capture = Capture(
             source=CometdSource(
                 edge.sign_in,
@@ -267,6 +158,7 @@ class Daemon:
             sweep_interval_seconds=settings.reconcile.interval_seconds,
             backoff=backoff,
             heard=self.capture.by_object,
+            sweeps_wait=partial(waits, "salesforce"),
         )
         self.load = Load(
             rows=rows,
@@ -278,8 +170,8 @@ class Daemon:
             first_load=settings.reconcile.backfill_on_first_start,
             bulk_above=settings.reconcile.bulk_above,
             backoff=backoff,
+            waits=partial(waits, "marketo", "salesforce"),
         )
-        self.score_writes = DailyBudget("score writes", settings.scores.daily_writes, clock.now)
         self.scores = Scores(
             store=self.store,
             salesforce=edge.salesforce,
@@ -296,9 +188,8 @@ class Daemon:
             holds=self.holds,
             exclusion=self.exclusion,
             suspicion=self.suspicion,
+            sweep_waits=partial(waits, "marketo", "salesforce", "score_writes"),
         )
-        budgets = {"marketo": edge.marketo_budget, "salesforce": edge.salesforce_budget, "score_writes": self.score_writes}
-        self.quota_watch = self._quota_watch(budgets)
         daily: list[Daily] = [*budgets.values(), self.dispatch.people_calls.new_people]
         self.clock_watch = ClockWatch(self.store, self.clock, daily, settings.deliver.settle_seconds)
         self.heartbeat = Heartbeat(
@@ -319,21 +210,15 @@ class Daemon:
 
     def _quota_watch(self, budgets: Mapping[str, DailyBudget]) -> QuotaWatch:
         """What can wait asks it whether it has to."""
-        edge = self.edges
-        watch = QuotaWatch(
+        return QuotaWatch(
             clock=self.clock,
-            marketo=edge.marketo,
-            salesforce=edge.salesforce,
+            marketo=self.edges.marketo,
+            salesforce=self.edges.salesforce,
             settings=lambda: self.settings,
             budgets=budgets,
             events=lambda: self.capture.events,
             lengthen=self._lengthen,
         )
-        self.deliver.loads_wait = partial(watch.waits, "marketo")
-        self.load.waits = partial(watch.waits, "marketo", "salesforce")
-        self.reconcile.sweeps_wait = partial(watch.waits, "salesforce")
-        self.scores.sweep_waits = partial(watch.waits, "marketo", "salesforce", "score_writes")
-        return watch
 
     def _lengthen(self, marketo: Stretch, salesforce: Stretch) -> None:
         """The nearer a budget comes to its end, the longer batches, reads and polls wait."""
@@ -386,6 +271,7 @@ class Daemon:
             leave_most=settings.max_leaving_a_day,
             load_mappings=self._mappings,
             salesforce_now=edge.salesforce.server_clock.fine,
+            loads_wait=partial(self.quota_watch.waits, "marketo"),
         )
 
     async def _mappings(self) -> Mapping[ObjectName, ObjectMapping]:

@@ -14,7 +14,7 @@ from stream.budgets.budget import DailyBudget
 from stream.budgets.call_memory import CallMemory
 from stream.clock import Clock, MachineClock
 from stream.config.model import Settings
-from stream.daemon import Edges, calls_path, edges
+from stream.edges import Edges, calls_path, edges
 from stream.errors import BudgetSpent, DailyLimit, MarketoError, StreamError
 from stream.marketo.codes import rule_of
 from stream.retry import Backoff

@@ -25,8 +25,8 @@ from stream.comparing.difference import Difference, Look, Tally, judge
 from stream.comparing.expected import as_read, expected, parents_by_ref
 from stream.comparing.held import Held, Place
 from stream.config.model import Settings
-from stream.daemon import rules
 from stream.delivery.lookups import in_recycle_bin
+from stream.edges import rules
 from stream.mapping import ObjectMapping
 from stream.model import DecodeError
 from stream.plan import Rules, Upsert

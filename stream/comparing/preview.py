@@ -21,13 +21,13 @@ from stream.comparing.foreseen import NEW_PERSON, Foreseen, WideSearch
 from stream.comparing.held import Held, Place, Row
 from stream.comparing.same import differing
 from stream.config.model import Settings
-from stream.daemon import rules
 from stream.delivery import people
 from stream.delivery.batch import Item
 from stream.delivery.lookups import SalesforcePeople
 from stream.delivery.meetings import order_of
 from stream.delivery.people import Resolution, Resolver
 from stream.delivery.people_calls import take_over
+from stream.edges import rules
 from stream.mapping import EXTERNAL_ID, ObjectMapping
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Rules, Upsert, plan, sales_person
 

@@ -17,12 +17,12 @@ from store.model import OBJECTS, PEOPLE, ObjectName
 from stream.clock import Clock
 from stream.config import Loaded
 from stream.config.model import Settings
-from stream.daemon import Edges, Patience, edges
 from stream.delivery.dispatch import MARKETO_OBJECT
 from stream.doctor import fields, machine, permissions, sales_people, selection
 from stream.doctor import marketo as marketo_says
 from stream.doctor import salesforce as salesforce_says
 from stream.doctor.findings import Finding, failure, ok, warning
+from stream.edges import Edges, Patience, edges
 from stream.errors import AuthRefused, MarketoError, SalesforceError, StreamError
 from stream.ids import widen
 from stream.mapping import wanted

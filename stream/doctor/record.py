@@ -18,9 +18,9 @@ from store.errors import StoreError
 from store.model import PEOPLE, ObjectName
 from stream.clock import Clock
 from stream.config.model import Settings
-from stream.daemon import Edges, edges
 from stream.doctor.checks import PATIENCE
 from stream.doctor.findings import Finding, failure, ok, warning
+from stream.edges import Edges, edges
 from stream.errors import StreamError
 from stream.ids import PREFIX, QUEUE, USER, widen
 from stream.marketo.client import MarketoObject

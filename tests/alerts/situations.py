@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.faults import Fault
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from stream.operating.flows import pause
 from stream.reconcile import Reconcile

@@ -18,9 +18,9 @@ from sandbox.marketo.schema import Field
 from store.store import Store
 from stream.clock import SystemClock
 from stream.config import load
-from stream.daemon import Patience
 from stream.doctor import checks, examine
 from stream.doctor.findings import Finding
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from tests.cli.shell import ask, check_secrets, config_file, here_and_now, msi
 from tests.cli.test_flows import until_heard

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 
 from sandbox.oracle_rules import Rules
 from store.model import OBJECTS, Hole
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from stream.reconcile import swept_note
 from tests.flow.scenes import Deal, contact_of, lead_of, opportunity_of, user

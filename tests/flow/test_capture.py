@@ -12,7 +12,7 @@ from sandbox.faults import Fault
 from sandbox.oracle import resent
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.caller import Caller
-from stream.daemon import Patience
+from stream.edges import Patience
 from tests.flow.scenes import company
 from tests.flow.world import World, world
 

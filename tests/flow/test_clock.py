@@ -11,7 +11,7 @@ from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
 from store.rows import list_json
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from tests.crash.crashing import Restless
 from tests.flow.scenes import company, lead_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.faults import Action, Fault
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from tests.flow.scenes import company, contact_of, deal, lead_of
 from tests.flow.world import World, world

@@ -11,7 +11,7 @@ import pytest
 from sandbox.faults import Action, Fault
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Fate, Rules
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from stream.operating.dead import Selection
 from stream.operating.dead import retry as retry_dead

@@ -11,7 +11,7 @@ import pytest
 from sandbox.faults import Action, Fault
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Rules
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from tests.crash.crashing import Running
 from tests.flow.scenes import company, contact_of, deal, lead_of, opportunity_of

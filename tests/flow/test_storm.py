@@ -11,7 +11,7 @@ import pytest
 from sandbox.faults import Action, Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
-from stream.daemon import Patience
+from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from tests.crash.crashing import Restless
 from tests.flow.world import World, world

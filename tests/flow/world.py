@@ -23,7 +23,8 @@ from store.store import Store
 from stream.clock import SystemClock
 from stream.config import load
 from stream.config.template import template
-from stream.daemon import PATIENCE, Daemon, Patience
+from stream.daemon import Daemon
+from stream.edges import PATIENCE, Patience
 from stream.logs.repeats import Repeats
 from stream.source import NEW_EVENTS
 from tests.logged import captured
