@@ -344,8 +344,11 @@ SELECT min(s.due_ms) AS due_ms FROM score s JOIN record r ON r.object = s.object
 WHERE s.due_ms > 0 AND r.marketo_id IS NOT NULL AND r.state = 'synced';
 
 -- backlog --
--- Open and in-flight entries by object.
-SELECT object, count(*) AS entries FROM entry WHERE state <> 'dead' AND flow = 'deliver' GROUP BY object;
+-- Open and in-flight entries by object: all of them, counted on the index alone, without the few dead letters.
+SELECT object, sum(n) AS entries FROM (
+    SELECT object, count(*) AS n FROM entry WHERE flow = 'deliver' GROUP BY object
+    UNION ALL SELECT object, -count(*) FROM entry INDEXED BY entry_dead WHERE state = 'dead' AND flow = 'deliver' GROUP BY object)
+GROUP BY object HAVING sum(n) > 0;
 
 -- oldest_commit --
 -- When the oldest change that is still to be delivered was committed in Salesforce (or queued, where no event brought it).
@@ -455,8 +458,23 @@ UPDATE note SET value = json_set(value, '$.began', json_extract(value, '$.began'
 UPDATE note SET value = CAST(CAST(value AS REAL) + ?1 AS TEXT) WHERE name = 'swept_until';
 
 -- bring_entries_near --
--- Entries that are due later than ?1 become due at ?2: no wait is so long, but ?4 for those with the code ?3.
-UPDATE entry SET due_ms = ?2 WHERE state <> 'dead' AND due_ms > ?1 AND (code <> ?3 OR due_ms > ?4);
+-- Entries that are due later than ?1 become due at ?2: no wait is so long, but ?4 for those with the code ?3. Each part of them has
+-- an index of its own.
+UPDATE entry SET due_ms = ?2 WHERE (code <> ?3 OR due_ms > ?4) AND entry_id IN (
+    SELECT e.entry_id
+    FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o
+    CROSS JOIN json_each('["upsert", "delete"]') k CROSS JOIN json_each('[0, 1]') r
+    CROSS JOIN entry e INDEXED BY entry_ready ON e.object = o.value AND e.kind = k.value AND e.rank = r.value
+    WHERE e.state = 'open' AND e.waits = 0 AND e.read = '' AND e.due_ms > ?1
+    UNION ALL
+    SELECT e.entry_id
+    FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o
+    CROSS JOIN entry e INDEXED BY entry_to_read ON e.object = o.value
+    WHERE e.state = 'open' AND e.read <> '' AND e.due_ms > ?1
+    UNION ALL
+    SELECT entry_id FROM entry INDEXED BY entry_held WHERE state = 'open' AND waits > 0 AND due_ms > ?1
+    UNION ALL
+    SELECT entry_id FROM entry INDEXED BY entry_in_flight WHERE state = 'in_flight' AND due_ms > ?1);
 
 -- bring_scores_near --
 -- Likewise for score writes.

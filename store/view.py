@@ -47,7 +47,8 @@ class Coverage:
 class View:
     """What the store tells of the flow. `oldest_ms`: when the oldest change still to be delivered was committed.
 
-    `new_people`: the note of the day's count. `waiting_people` wait for another day, which begins at `waiting_until_ms`.
+    `people` is None where they were not counted. `new_people`: the note of the day's count. `waiting_people` wait for another
+    day, which begins at `waiting_until_ms`.
     """
 
     backlog: Mapping[str, int]
@@ -56,7 +57,7 @@ class View:
     blocked_entries: int
     dead: int
     replays: Sequence[Replay]
-    people: int
+    people: int | None
     heartbeat: Mapping[str, Any] | None
     swept_until: float | None
     holds: Holds = field(default_factory=Holds)
@@ -73,8 +74,8 @@ async def reading(path: Path) -> AsyncIterator[Transaction]:
         yield Transaction(connection)
 
 
-async def view(path: Path, *, blocked_most: int, channel: str, now_ms: int) -> View:
-    """Everything `status` needs, with the commonest of what waits."""
+async def view(path: Path, *, blocked_most: int, channel: str, now_ms: int, people: bool = True) -> View:
+    """Everything `status` needs, with the commonest of what waits; counting `people` reads something of each of them."""
     async with reading(path) as tx:
         waiting = (await tx.rows("waiting_people", now_ms, WAITS_FOR_ROOM))[0]
         return View(
@@ -84,7 +85,7 @@ async def view(path: Path, *, blocked_most: int, channel: str, now_ms: int) -> V
             blocked_entries=await tx.value("count_blocked"),
             dead=await tx.value("count_dead"),
             replays=await replays_in(tx),
-            people=await tx.value("count_people"),
+            people=await tx.value("count_people") if people else None,
             heartbeat=await _note(tx, "heartbeat"),
             swept_until=await _note(tx, "swept_until"),
             holds=await holds(tx),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -89,7 +90,15 @@ class Catalog:
         self._marketo.clear()
 
     async def mappings(self) -> dict[ObjectName, ObjectMapping]:
-        """The mapping of all objects, narrowed to what this Marketo knows."""
+        """The mapping of all objects, narrowed to what this Marketo knows.
+
+        Once one describe has come, all others are asked for at once; before that, nobody knows whether Marketo answers at all.
+        """
+        await self.marketo_describe("Lead")
+        others = {MARKETO_OBJECT[obj]: obj for obj in OBJECTS}.values()
+        for found in await asyncio.gather(*map(self.marketo_describe, others), return_exceptions=True):
+            if isinstance(found, BaseException):
+                raise found
         return {obj: await self.mapping(obj) for obj in OBJECTS}
 
     async def mapping(self, obj: ObjectName) -> ObjectMapping:

@@ -301,7 +301,7 @@ class Daemon:
                 await self.clock.sleep(wait_seconds)
 
     async def _how_it_stands(self) -> Status:
-        return await status(self.settings, self.clock.now())
+        return await status(self.settings, self.clock.now(), people=False)
 
     async def _salesforce_describe(self, obj: str) -> ObjectDescribe:
         return await self.edges.catalog.salesforce_describe(next(each for each in OBJECTS if each == obj))

@@ -20,6 +20,7 @@ from stream.clock import Clock
 
 READ_MOST, WRITE_MOST = 300, 200
 PAGE_SECONDS_MOST = 2.0  # from page to page: a tenth of Marketo's calls in 20 seconds
+COUNTED_FROM = 0.1  # of a sweep's time; until then it goes at the slowest pace, which is fast enough for millions of people
 KEPT_SECONDS_MOST = 900.0  # a difference is kept back no longer, however large the org
 
 
@@ -62,6 +63,12 @@ class Sweep:
     _kept: list[Kept] = field(default_factory=list)
     _at: str | None = None
     _ended: bool = False
+    _began_at: float = 0.0
+    _people: int | None = None
+
+    def __post_init__(self) -> None:
+        """This run's part of a sweep begins."""
+        self._began_at = self.clock.monotonic()
 
     async def step(self) -> float:
         """Read one page, or write what is enough for a call; returns the seconds until the next step.
@@ -77,7 +84,16 @@ class Sweep:
         if self._ended and not self._kept:
             return await self._end(held)
         await self.store.put_note("sweep", {**held, "after": min((each.before for each in self._kept), default=self._at or "")})
-        return min(PAGE_SECONDS_MOST, self.interval_seconds / (await self.store.count_people() / READ_MOST + 1))
+        return await self._pace()
+
+    async def _pace(self) -> float:
+        """Seconds to the next page. Counting people reads something of each of them: it is left until a sweep takes long."""
+        share = self.interval_seconds * COUNTED_FROM
+        if self._people is None and self.clock.monotonic() - self._began_at < share:
+            return min(PAGE_SECONDS_MOST, share)
+        if self._people is None:
+            self._people = await self.store.count_people()
+        return min(PAGE_SECONDS_MOST, (self.interval_seconds - share) / (self._people / READ_MOST + 1))
 
     async def _read(self, stored: str) -> None:
         before = self._at if self._at is not None else stored
@@ -105,10 +121,11 @@ class Sweep:
         return [each.write for each in chunk if rows.get(each.write.row.key, ScoreRow(each.write.row.key)) == each.write.row]
 
     async def _end(self, held: Mapping[str, Any]) -> float:
-        self._at, self._ended = None, False
+        self._at, self._ended, self._people = None, False, None
         self.swept_until = held["began"]
         await self.store.put_note("swept_until", held["began"])
         due = float(held["began"]) + self.interval_seconds
         left = max(due - self.clock.now(), min(self.interval_seconds, 1.0))
+        self._began_at = self.clock.monotonic() + left
         await self.store.put_note("sweep", {"after": "", "began": self.clock.now() + left})
         return left

@@ -47,14 +47,14 @@ class Status:
         return {"state": self.state, "reasons": list(self.reasons), **self.facts}
 
 
-async def status(settings: Settings, now: float) -> Status:
-    """How it stands now. Raises StoreError where [store] path cannot be a store of ours."""
+async def status(settings: Settings, now: float, *, people: bool = True) -> Status:
+    """How it stands now; `people`: counted, too. Raises StoreError where [store] path cannot be a store of ours."""
     path = settings.store.path
     if not path.exists() and path.parent.is_dir():
         reason = f"there is no store at {path}: the daemon has never run with this configuration"
         return Status("stopped", [reason], _facts(EMPTY, settings, now, running=False))
     channel, now_ms = settings.salesforce.channel, int(now * 1000)
-    found = await view(path, blocked_most=BLOCKED_SHOWN, channel=channel, now_ms=now_ms)
+    found = await view(path, blocked_most=BLOCKED_SHOWN, channel=channel, now_ms=now_ms, people=people)
     said = held(path)
     stopped = [] if said else _why_stopped(found, path, now, running=said is not None)
     speaking = not stopped and not said  # else the last heartbeat is an old one

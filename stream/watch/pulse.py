@@ -46,10 +46,11 @@ class Pulse:
 
 @dataclass(slots=True)
 class Pulses:
-    """All that are watched."""
+    """All that are watched. `tried` is set when one of them has ended its first attempt."""
 
     clock: Clock
     watched: list[Pulse] = field(default_factory=list)
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def watch(self, name: str, limit_seconds: float, run: Callable[[], Awaitable[None]]) -> None:
         """Run a loop under watch until it ends."""
@@ -103,6 +104,8 @@ def attempted(wait_seconds: float = 0.0) -> None:
     """An attempt of this loop has ended, well or badly; the next one begins after so long."""
     if (pulse := _mine.get()) is not None:
         pulse.attempts += 1
+        if pulse.attempts == 1:
+            pulse.pulses.tried.set()
         pulse.beat(wait_seconds)
 
 

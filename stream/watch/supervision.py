@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from store.errors import StoreError
-from stream.clock import Clock
+from stream.clock import Clock, wait_for_event
 from stream.operating.status import Status
 from stream.watch.notify import Notify
 from stream.watch.pulse import Pulse, Pulses, where
@@ -51,9 +51,10 @@ class Supervision:
         began = self.clock.monotonic()
         while True:
             self._look_for_hung()
+            self.pulses.tried.clear()
             if not self.ready.is_set():
                 self._look_if_ready(self.clock.monotonic() - began)
-            await self.clock.sleep(LOOK_SECONDS)
+            await wait_for_event(self.pulses.tried, self.clock, LOOK_SECONDS)
 
     async def tell(self) -> None:
         """Tell how it stands until cancelled, once it is ready."""

@@ -19,13 +19,12 @@ SCANS = {
     "count_dead": "SCAN entry USING INDEX entry_dead",
     "put_score": "SCAN CONSTANT ROW",
     "dead_letters": "SCAN e USING INDEX entry_dead",
-    "count_people": "SCAN record USING INDEX record_marketo",  # once in a while, over people only
+    "count_people": "SCAN record USING COVERING INDEX record_marketo",  # once in a while, over people only
     "count_loaded": "SCAN entry USING INDEX entry_loaded",
     "all_coverage": "SCAN coverage",  # a few intervals an object
     "lift": "SCAN a",  # the recursion's own rows
     "all_replays": "SCAN replay",  # one row a channel
-    "backlog": "SCAN entry USING INDEX",  # counts what is open, and that is what it reads
-    "oldest_commit": "SCAN entry",  # likewise
+    "backlog": "SCAN entry USING COVERING INDEX",  # counts what is open, and that is what it reads
     "count_blocked": "SCAN wait",  # counts what waits, and that is what it reads
     "blocked": "SCAN w USING",  # likewise
     "story": "SCAN l",  # the lines found so far, at most fifty
@@ -33,7 +32,6 @@ SCANS = {
     "forget_old_lines": "SCAN history",  # the first thousand, in their order
     "shift_entries": "SCAN entry",  # once, when somebody has set the clock
     "shift_replays": "SCAN replay",  # likewise
-    "bring_entries_near": "SCAN entry",  # once at the start, and after such a time
 }
 """What else may be read from end to end, and how."""
 
@@ -64,6 +62,9 @@ INDEXES = {
     "hold": "INTEGER PRIMARY KEY",
     "next_to_read": "entry_to_read (object=?)",
     "take": "INTEGER PRIMARY KEY",
+    "oldest_commit": "SEARCH entry USING INDEX entry_oldest",
+    "bring_entries_near": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
+    "bring_scores_near": "score_due (due_ms>?)",
     "people_by_marketo_id": "record_marketo (marketo_id=?",
     "people_after": "record_marketo (marketo_id>?)",
     "sent_roles": "record_contact (contact=?",

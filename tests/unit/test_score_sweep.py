@@ -31,9 +31,9 @@ class Sides:
     calls: list[list[str]] = field(default_factory=list)
     away: bool = False
 
-    def sweep(self) -> Sweep:
+    def sweep(self, interval_seconds: float = DAY) -> Sweep:
         """A sweep as after a start."""
-        return Sweep(self.store, self.clock, DAY, self.find, self.put)
+        return Sweep(self.store, self.clock, interval_seconds, self.find, self.put)
 
     def key(self, marketo_id: str) -> Key:
         """The one record behind a person."""
@@ -159,3 +159,30 @@ async def test_the_next_sweep_begins_an_interval_after_this_one_began(sides: Sid
     reads = len(sides.reads)
     await sides.once(sweep)
     assert len(sides.reads) == 2 * reads
+
+
+async def test_a_sweep_of_many_in_a_short_time_is_as_fast_as_that_takes(sides: Sides) -> None:
+    ids = await people(sides, 3000)
+    began, sweep = sides.clock.now(), sides.sweep(10.0)
+    for _ in range(11):
+        sides.clock.at += await sweep.step()
+    assert [each for page in sides.reads for each in page] == ids
+    assert sides.clock.now() <= began + 10
+
+
+async def test_nobody_is_counted_at_a_start(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long as there are people, and everything else would wait for it."""
+    counted: list[float] = []
+
+    async def count(_: Store) -> int:
+        counted.append(sides.clock.now())
+        return 900
+
+    monkeypatch.setattr(Store, "count_people", count)
+    await people(sides, 900)
+    began, sweep = sides.clock.now(), sides.sweep()
+    await sides.once(sweep)
+    assert counted == []
+    sides.clock.at = began + 1.5 * DAY
+    await sides.once(sweep, 3)
+    assert len(counted) == 1, "a sweep that has gone on for long goes by how many there are"

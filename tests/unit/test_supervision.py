@@ -16,6 +16,7 @@ from store.errors import StoreBlocked
 from stream.config.model import Marketo
 from stream.marketo.client import Timeouts
 from stream.operating.status import Status
+from stream.watch import pulse
 from stream.watch.notify import Notify
 from stream.watch.pulse import Pulses
 from stream.watch.supervision import FIRST_SECONDS, STATUS_LETTERS, STATUS_SECONDS, Supervision, line
@@ -68,6 +69,7 @@ class Scene:
     fails: Exception | None = None
     excused: bool = False
     logs: list[Any] = field(default_factory=list)
+    tries: asyncio.Event = field(default_factory=asyncio.Event)
     supervision: Supervision = field(init=False)
 
     def heard(self) -> list[str]:
@@ -110,6 +112,8 @@ async def scene(listening: socket.socket, *, watchdog_seconds: float | None = 20
     )
 
     async def forever() -> None:
+        await made.tries.wait()
+        pulse.attempted()
         await asyncio.Event().wait()
 
     with captured() as made.logs:
@@ -143,6 +147,16 @@ async def test_ready_is_told_once_when_every_loop_has_tried(listening: socket.so
         await here.clock.step(30)
         assert here.heard().count("READY=1") == 1
         assert [each["still_trying"] for each in here.logs if each["event"] == "daemon_ready"] == [[]]
+
+
+async def test_ready_is_told_as_soon_as_the_last_loop_has_tried(listening: socket.socket) -> None:
+    async with scene(listening) as here:
+        here.tries.set()
+        said: list[str] = []
+        while "READY=1" not in said:  # no time passes: the test's own limit ends it
+            await asyncio.sleep(0)  # noqa: TID251 - no time passes
+            said += here.heard()
+        assert [each["after_seconds"] for each in here.logs if each["event"] == "daemon_ready"] == [0.0]
 
 
 async def test_an_attempt_that_hangs_at_an_outage_delays_no_start(listening: socket.socket) -> None:
