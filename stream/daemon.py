@@ -105,17 +105,32 @@ class Daemon:
         self.pulses = Pulses(self.clock)
         self.supervision = Supervision(notify, self.pulses, self.clock, self._how_it_stands, standstill.goes_on)
         self.watch_by_settings()
+        self.edges.gate.paced = self._paced
         self._build()
 
     def watch_by_settings(self) -> None:
-        """The time that each loop has follows from the limits of the calls that it makes."""
+        """The time that each loop has follows from the limits of the calls that it makes, and how many go at once."""
         self.time_limits = time_limits(
             self.settings.marketo,
             self.patience.marketo,
+            at_once=self.edges.gate.pace.concurrency.value,
             salesforce_seconds=self.patience.salesforce_seconds,
             liveness_seconds=self.patience.liveness_seconds,
         )
         self.pulses.go_by(self.time_limits)
+
+    def _paced(self, cause: str) -> None:
+        """Marketo is given less at a time, or more again; whoever waits for a place now waits for more calls, or for fewer."""
+        pace = self.edges.gate.pace
+        batch_size, concurrency = pace.now
+        if cause:
+            log.warning("delivery_slows", cause=cause, batch_size=batch_size, concurrency=concurrency)
+        elif pace.is_full:
+            log.info("delivery_speeds_up", batch_size=batch_size, concurrency=concurrency)
+        self.watch_by_settings()
+        if cause:
+            self.pulses.excuse()
+        self.store.wake()
 
     def _build(self) -> None:
         settings, edge, clock = self.settings, self.edges, self.clock
@@ -239,7 +254,7 @@ class Daemon:
             ),
             exclusion=self.exclusion,
             max_attempts=settings.max_attempts,
-            batch_size=settings.batch_size,
+            pace=edge.gate.pace,
             partition=settings.partition,
             proof=proof,
             poison=self.holds.poison,
@@ -255,7 +270,7 @@ class Daemon:
             waits=waits,
             clock=self.clock,
             max_attempts=settings.max_attempts,
-            batch_size=settings.batch_size,
+            pace=edge.gate.pace,
             proof=proof,
             holds=self.holds,
             suspicion=self.suspicion,
@@ -265,8 +280,7 @@ class Daemon:
             store=self.store,
             dispatch=self.dispatch,
             clock=self.clock,
-            concurrency=self.settings.marketo.concurrency,
-            batch_size=settings.batch_size,
+            pace=edge.gate.pace,
             linger_seconds=settings.linger_seconds,
             leave_most=settings.max_leaving_a_day,
             load_mappings=self._mappings,

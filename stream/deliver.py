@@ -24,6 +24,7 @@ from stream.delivery.dispatch import Dispatch
 from stream.delivery.settle import Settled
 from stream.mapping import ObjectMapping
 from stream.marketo.outcomes import Outcome as Judgement
+from stream.marketo.pace import Pace
 from stream.retry import Backoff
 from stream.watch import pulse
 
@@ -84,8 +85,7 @@ class Deliver:
     store: Store
     dispatch: Dispatch
     clock: Clock
-    concurrency: int
-    batch_size: int
+    pace: Pace
     linger_seconds: float
     leave_most: int
     load_mappings: Callable[[], Awaitable[Mapping[ObjectName, ObjectMapping]]]
@@ -130,7 +130,7 @@ class Deliver:
         if self._draining or self._stale_mappings or self.dispatch.holds.held("deliver"):
             return 0
         if not self.pause:
-            return self.concurrency - len(self._tasks)
+            return self.pace.concurrency.value - len(self._tasks)
         probing = self.clock.monotonic() >= self.pause.until
         return 1 if probing and not self._tasks else 0
 
@@ -157,7 +157,7 @@ class Deliver:
         return await self.store.claim(
             obj,
             kind,
-            most=self.batch_size,
+            most=self.pace.batch_size.value,
             now_ms=self._now_ms(),
             linger_ms=linger_ms,
             rank=rank,
@@ -209,7 +209,7 @@ class Deliver:
         """How long nothing can become due, unless somebody wakes the loop."""
         if self.pause:
             return max(min(self.pause.until - self.clock.monotonic(), LOOK_SECONDS), 0.05) if not self._tasks else LOOK_SECONDS
-        if len(self._tasks) >= self.concurrency or self.dispatch.holds.held("deliver"):
+        if len(self._tasks) >= self.pace.concurrency.value or self.dispatch.holds.held("deliver"):
             return LOOK_SECONDS
         due = await self.store.next_due(self._ranks())
         if due is None:

@@ -96,7 +96,13 @@ def edges(
         reserve_calls=settings.reconcile.reserve_calls,
     )
     at_once = concurrency or settings.marketo.concurrency
-    gate = Gate(clock, calls_per_20s=settings.marketo.calls_per_20s, concurrency=at_once, memory=memory)
+    gate = Gate(
+        clock,
+        calls_per_20s=settings.marketo.calls_per_20s,
+        concurrency=at_once,
+        batch_size=settings.deliver.batch_size,
+        memory=memory,
+    )
     marketo = MarketoClient(
         settings.marketo.base_url,
         settings.marketo.client_id,

@@ -84,14 +84,12 @@ def _remembered(daemon: Daemon, settings: Settings) -> Settings:
 
 def _into_loops(daemon: Daemon, settings: Settings) -> None:
     marketo, deliver, scores, reconcile = settings.marketo, settings.deliver, settings.scores, settings.reconcile
-    daemon.edges.gate.keep_within(marketo.calls_per_20s, marketo.concurrency)
+    daemon.edges.gate.keep_within(marketo.calls_per_20s, marketo.concurrency, deliver.batch_size)
     daemon.edges.marketo_budget.limit = marketo.daily_calls - marketo.reserve_calls
     daemon.edges.salesforce_budget.limit = reconcile.daily_calls
     daemon.edges.salesforce.reserve_calls = reconcile.reserve_calls
     daemon.score_writes.limit = scores.daily_writes
-    daemon.deliver.concurrency = marketo.concurrency
     calls = daemon.dispatch.people_calls
-    daemon.deliver.batch_size = daemon.dispatch.batch_size = calls.batch_size = deliver.batch_size
     daemon.dispatch.max_attempts = calls.max_attempts = daemon.scores.max_attempts = deliver.max_attempts
     calls.new_people.limit = deliver.max_new_people_a_day
     daemon.deliver.leave_most = deliver.max_leaving_a_day

@@ -41,6 +41,8 @@ class Api:
             call = Call(request, number, await request.read())
             self._admit(request, call, ticket)
             await self._pause(call.path)
+            if quirks.crowded_seconds:
+                await self._instance.sleep(quirks.crowded_seconds * (ticket.at_once - 1))
             page = await self._endpoint(call)(call)
         except Refused as refused:
             response = _json(refusal(refused, request_id, integer_codes=quirks.integer_codes))

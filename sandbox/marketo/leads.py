@@ -61,7 +61,7 @@ class Leads:
         instance = self._instance
         if instance.quirks.native_crm and not instance.quirks.native_crm_takes_leads:
             raise Refused("1018", "CRM Enabled")
-        records = records_of(body)
+        records = records_of(body, self._instance.quirks.batch_most)
         call = self._call(body, request)
         instance.refusals.check_batch(LEAD, records)
         seen: set[Any] = set()
@@ -74,7 +74,7 @@ class Leads:
     def delete(self, body: Mapping[str, Any], request: int) -> Page:
         """Delete by Marketo id only; one that is not there is skipped with 1004."""
         results = []
-        for record in records_of(body):
+        for record in records_of(body, self._instance.quirks.batch_most):
             try:
                 results.append(self._delete_one(record, request))
             except Skipped as skipped:

@@ -62,7 +62,7 @@ class Objects:
     def sync(self, body: Mapping[str, Any], request: int) -> Page:
         """Create and update records; each result carries `seq`."""
         self.check_native_crm(writes=True)
-        records = records_of(body)
+        records = records_of(body, self._instance.quirks.batch_most)
         action = choice(body, "action", ACTIONS)
         by = choice(body, "dedupeBy", DEDUPE)
         if by == "idField" and action == "createOnly":
@@ -76,7 +76,7 @@ class Objects:
     def delete(self, body: Mapping[str, Any], request: int) -> Page:
         """Delete records; one that is not there is skipped with 1013, a sales person in use with 1022."""
         self.check_native_crm(writes=True)
-        records = records_of(body)
+        records = records_of(body, self._instance.quirks.batch_most)
         by = choice(body, "deleteBy", DEDUPE)
         self._instance.refusals.check_batch(self._name, records)
         return self._results(records, lambda record: self._delete_one(record, by, request))

@@ -38,6 +38,10 @@ class Quirks:
     """Datetimes are answered in three formats; otherwise always as `…Z`."""
     create_latency_seconds: float = 0.0
     """Time between a lead sync's look at who exists and its writing: two closely timed creates make duplicates."""
+    batch_most: int = 300
+    """Records that a write gets done in time; with more of them it answers 604, and nothing is done."""
+    crowded_seconds: float = 0.0
+    """How much longer a call takes for each other one that is under way when it comes."""
     accept_query_token: bool = False
     """The withdrawn `access_token` query parameter still works."""
     activities_scanned: int = 300

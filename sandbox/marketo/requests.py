@@ -14,8 +14,8 @@ RECORDS_MAX: Final = 300
 ACTIONS: Final = ("createOrUpdate", "createOnly", "updateOnly")
 
 
-def records_of(body: Any) -> list[Any]:
-    """The `input` of a sync or delete. Raises Refused: 1002 missing, 1001 no list, 1003 more than 300."""
+def records_of(body: Any, most_in_time: int) -> list[Any]:
+    """The `input` of a sync or delete. Raises Refused: 1002 missing, 1001 no list, 1003 more than 300, 604 too many in time."""
     records = body.get("input") if isinstance(body, Mapping) else None
     if not isinstance(body, Mapping) or records is None or records == []:
         raise Refused("1002", "Missing value for the required parameter 'input'")
@@ -23,6 +23,8 @@ def records_of(body: Any) -> list[Any]:
         raise Refused("1001", "Invalid value for 'input'. Required of type 'Array'")
     if len(records) > RECORDS_MAX:
         raise Refused("1003", f"Invalid data: at most {RECORDS_MAX} records are allowed, found {len(records)}")
+    if len(records) > most_in_time:
+        raise Refused("604", "Request timed out")
     return records
 
 

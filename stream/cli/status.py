@@ -83,10 +83,18 @@ def _facts(facts: Mapping[str, Any]) -> RenderableType:
         if calls["runs_out_at"] is not None:
             told += f", used up at {calls['runs_out_at']}"
         rows.add_row(service.replace("_", " ") + ("" if service.endswith("writes") else " calls"), told)
+    if slowed := _slowed(facts["pace"]):
+        rows.add_row("at a time", slowed)
     new, people = facts["new_people"], facts["people"]
     rows.add_row("new people", f"{new['today']:,} of {new['limit']:,} today, {new['waiting']:,} waiting")
     rows.add_row("people", f"{people['synced']:,} synced, scores swept until {people['swept_until'] or '–'}")
     return rows
+
+
+def _slowed(pace: Mapping[str, Mapping[str, int]]) -> str:
+    """How much Marketo is given at a time, where that is less than is set."""
+    words = {"batch_size": "{now} records in a call instead of {set}", "concurrency": "{now} calls to Marketo instead of {set}"}
+    return ", ".join(word.format(**pace[name]) for name, word in words.items() if pace[name]["now"] < pace[name]["set"])
 
 
 def _blocked(facts: Mapping[str, Any]) -> list[RenderableType]:

@@ -18,7 +18,7 @@ from stream.clock import Clock
 from stream.delivery.poison import Poison
 from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
-from stream.marketo.client import MOST_BODY_BYTES, record_bytes
+from stream.marketo.client import MOST_BODY_BYTES, MOST_RECORDS, record_bytes
 from stream.marketo.codes import rule_of
 from stream.marketo.outcomes import Operation, Outcome, judge_error, judge_record
 from stream.plan import Remove, Upsert
@@ -93,20 +93,26 @@ class Batch:
     creates: bool = False
     reshape: Callable[[], Call | None] = lambda: None
     excuses: Callable[[Item], bool] = lambda item: False  # noqa: ARG005 - a default that looks at nothing
-    most_records: int = 300
+    most_records: Callable[[], int] = lambda: MOST_RECORDS
     _suspects: list[Verdict] = field(default_factory=list)
     _suspected_at: float = 0.0
     _outage: Outcome | None = None
 
     async def send(self, items: Sequence[Item]) -> list[Verdict]:
         """Send all items, in as many calls as it takes. Raises nothing that Marketo or the network can cause."""
-        verdicts: list[Verdict] = []
-        for part in cut(items, self.most_records):
-            verdicts += await self.send_call(part)
+        verdicts = await self._send_parts(items, len(items))
         if self._outage is None:
             return verdicts
         innocent = {verdict.item.entry_id for verdict in self._suspects}
         return [Verdict(each.item, None, self._outage) if each.item.entry_id in innocent else each for each in verdicts]
+
+    async def _send_parts(self, items: Sequence[Item], most: int) -> list[Verdict]:
+        """At most so many in a call, and no more than Marketo is given at a time just now."""
+        verdicts: list[Verdict] = []
+        while len(verdicts) < len(items):
+            part = next(cut(items[len(verdicts) :], min(self.most_records(), most)))
+            verdicts += await self.send_call(part)
+        return verdicts
 
     async def send_call(self, items: Sequence[Item]) -> list[Verdict]:
         """Send the items in one call, and in more where Marketo asks for smaller or other ones."""
@@ -159,8 +165,7 @@ class Batch:
         if self.creates and outcome.code == "604":  # Marketo may still be at work on it
             outcome = replace(outcome, action="resolve")
         if outcome.action in {"bisect", "halve"} and not alone:
-            middle = len(items) // 2
-            return await self.send_call(items[:middle]) + await self.send_call(items[middle:])
+            return await self._send_parts(items, (len(items) + 1) // 2)
         reshaped = self._reshaped(items, outcome)
         if reshaped is not None:
             return await reshaped.send_call(items)

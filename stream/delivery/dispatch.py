@@ -28,6 +28,7 @@ from stream.holds import Holds
 from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation, judge_error
+from stream.marketo.pace import Pace
 from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ class Dispatch:
     waits: Waits
     clock: Clock
     max_attempts: int
-    batch_size: int
+    pace: Pace
     proof: Proof
     holds: Holds
     suspicion: asyncio.Event
@@ -255,7 +256,7 @@ class Dispatch:
             self.max_attempts,
             others_pass=self.proof,
             poison=self.holds.poison,
-            most_records=self.batch_size,
+            most_records=lambda: self.pace.batch_size.value,
         )
 
     async def _remove(self, obj: ObjectName, items: Sequence[Item], settled: Settled) -> list[Verdict]:

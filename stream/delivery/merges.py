@@ -243,7 +243,7 @@ class Merges:
             self.people_calls.max_attempts,
             others_pass=self.people_calls.proof,
             poison=self.people_calls.poison,
-            most_records=MOST_MERGED,
+            most_records=lambda: MOST_MERGED,
         )
         for verdict in await batch.send([loser.item for loser in present.values()]):
             self._settle(verdict, present[verdict.item.entry_id], winner, settled)

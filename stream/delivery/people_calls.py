@@ -24,13 +24,13 @@ from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
 from stream.marketo.client import MarketoClient
 from stream.marketo.outcomes import judge_error
+from stream.marketo.pace import Pace
 from stream.operating.dead import moment
 from stream.plan import Plan, Upsert
 
 log = structlog.get_logger(__name__)
 
 DEFER_MS = 1000
-TIMED_OUT_CODE = "604"
 
 Replan = Callable[[Claimed], Plan]
 
@@ -44,14 +44,13 @@ class PeopleCalls:
     resolver: Resolver
     exclusion: Exclusion
     max_attempts: int
-    batch_size: int
+    pace: Pace
     partition: str
     proof: Proof
     poison: Poison
     new_people: NewPeople
     joining: Joining
     external_id_lookup: bool = False
-    _create_most: int = 300
 
     async def send(
         self, items: Sequence[Item], held: set[str], settled: Settled, replan: Replan, *, now_ms: int
@@ -276,14 +275,10 @@ class PeopleCalls:
             self.new_people.someone_waits = False
 
     async def _create_some(self, create: Sequence[Item], duplicate: Sequence[Item]) -> list[Verdict]:
-        """Create, fewer at a time after Marketo took too long over it."""
+        """Create them all, in as many calls as it takes."""
         verdicts = await self._create_all(create, duplicate)
         for verdict in verdicts:
             self._count(verdict)
-        if any(verdict.outcome is not None and verdict.outcome.code == TIMED_OUT_CODE for verdict in verdicts):
-            self._create_most = max(self._create_most // 2, 1)
-        elif verdicts:
-            self._create_most = min(self._create_most * 2, self.batch_size)
         return verdicts
 
     def _count(self, verdict: Verdict) -> None:
@@ -309,7 +304,6 @@ class PeopleCalls:
         return verdicts
 
     def _batch(self, call: Call, *, creates: bool) -> Batch:
-        most = min(self.batch_size, self._create_most) if creates else self.batch_size
         return Batch(
             call,
             "upsert",
@@ -317,7 +311,7 @@ class PeopleCalls:
             others_pass=self.proof,
             poison=self.poison,
             creates=creates,
-            most_records=most,
+            most_records=lambda: self.pace.batch_size.value,
         )
 
     def _update(self) -> Call:

@@ -45,6 +45,22 @@ EVENTS = (
         same="code",
     ),
     event(
+        "warning",
+        "delivery_slows",
+        "cause batch_size concurrency",
+        "Marketo is given less at a time: fewer records in a call, or fewer calls at once",
+        "nothing: it goes up again by itself; if it comes often, find out what else calls this Marketo at these times",
+        same="cause",
+    ),
+    event(
+        "info",
+        "delivery_speeds_up",
+        "batch_size concurrency",
+        "Marketo is given as much at a time again as the settings allow",
+        same="",
+        ends="delivery_slows",
+    ),
+    event(
         "error",
         "deliver_poisoned",
         "refused judged code cause cure",

@@ -25,6 +25,7 @@ KEYS: Mapping[str, Key] = {
     "after_seconds": Key("number", "how long it took"),
     "applied": Key("count", "changes that said something new"),
     "backlog": Key("map", "entries that wait for delivery, by object, dead letters not among them", may_be_null=True),
+    "batch_size": Key("count", "records that a call to Marketo holds at the most"),
     "blocked": Key("count", "entries that wait for another record", may_be_null=True),
     "calls": Key(
         "map",
@@ -35,6 +36,7 @@ KEYS: Mapping[str, Key] = {
     "changed": Key("map", "the keys of the configuration that have changed, with their new values"),
     "channel": Key("text", "the channel of the stream"),
     "code": Key("text", "Marketo's or Salesforce's code, or one of the daemon's own (docs/operation.md)"),
+    "concurrency": Key("count", "calls that Marketo is given at once at the most"),
     "contact": Key("text", "a contact's Salesforce id"),
     "copy": Key("text", "where a copy of the store lies"),
     "cure": Key("text", "what to do about it"),

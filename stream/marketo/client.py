@@ -43,6 +43,7 @@ ROLES_PATH = "/rest/v1/opportunities/roles"
 class _Content(TypedDict, total=False):
     body: bytes
     form: Mapping[str, str]
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class MarketoClient:
         if not asked:
             return []
         form = {"filterType": filter_type, "filterValues": ",".join(asked), "fields": ",".join(fields), "batchSize": "300"}
-        return await self._pages(obj, lambda page: {"form": {**form, **page}})
+        return await self._pages(obj, lambda page: {"form": {**form, **page}, "records": len(asked)})
 
     async def find_roles(self, keys: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> list[dict[str, Any]]:
         """The opportunity roles with these compound keys (externalOpportunityId, leadId, role), at most 300."""
@@ -145,7 +146,7 @@ class MarketoClient:
         if not keys:
             return []
         body = {"filterType": "dedupeFields", "fields": list(fields), "input": list(keys), "batchSize": MOST_RECORDS}
-        return await self._pages("opportunities/roles", lambda page: {"body": dumps({**body, **page})})
+        return await self._pages("opportunities/roles", lambda page: {"body": dumps({**body, **page}), "records": len(keys)})
 
     async def describe(self, obj: MarketoObject) -> Describe:
         """The object's fields on this instance. Refused for opportunity roles where native CRM sync is on."""
@@ -192,7 +193,7 @@ class MarketoClient:
         _at_most(MOST_RECORDS, records, "records")
         if not records:
             return []
-        request = Request("POST", path, seconds, body=dumps({**body, "input": list(records)}))
+        request = Request("POST", path, seconds, body=dumps({**body, "input": list(records)}), records=len(records))
         answer = await self._call(request)
         return align(request.endpoint, answer.result, len(records), by_seq=obj != "leads")
 
@@ -231,13 +232,15 @@ class MarketoClient:
 
     async def _send(self, request: Request, token: Token) -> Answer:
         self._budget.take()
-        async with self._gate.call():
+        async with self._gate.call() as place:
             try:
                 async with translated(request.endpoint), self._request(request, token) as response:
                     self.server_clock.note(response.headers.get("Date"))
-                    return await read_answer(request.endpoint, response)
+                    answer = await read_answer(request.endpoint, response)
+                self._gate.answered(place, request.kind, request.records)
+                return answer
             except AnswerRefused as error:
-                self._gate.refused(error.code)
+                self._gate.refused(error.code, place, request.kind, request.records)
                 if error.code in NO_SUCH_CALL_CODES and request.path.startswith(ROLES_PATH):
                     error.code = NATIVE_CRM_CODE  # where native CRM sync is on, calls for roles are missing instead of refused
                 raise

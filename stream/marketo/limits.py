@@ -4,6 +4,8 @@
                                                      ▲                                             │
                                                      └── in flight until the answer, then 20 s more ┘
 
+How many may be under way at once is `Pace`'s to say (`pace.py`), never more than is configured.
+
 Marketo counts a call when it arrives, which is some time between our sending it and its answer. So a call is counted from its
 start until 20 seconds after its answer: whatever the latencies are, no 20 seconds see more arrivals than were configured.
 """
@@ -13,17 +15,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.clock import Clock, wait_for_event
+from stream.marketo.codes import rule_of
+from stream.marketo.pace import Pace
 
 WINDOW_SECONDS = 20.0  # 100 calls in 20 s answer 606, shared with every other integration (Adobe, rate limits)
 MARGIN_SECONDS = 0.25  # Marketo's seconds need not be ours
 LEAST_WAIT_SECONDS = 0.001  # a wait below the clock's own resolution would spin
 RATE_CODE, CONCURRENCY_CODE = "606", "615"
+SLOW_CAUSE = "Marketo's answers take much longer than they did"
 HOLD_SECONDS = {RATE_CODE: WINDOW_SECONDS, CONCURRENCY_CODE: 2.0}
 
 
@@ -86,37 +91,77 @@ class Memory(Protocol):
         ...
 
 
-class Gate:
-    """What every call to Marketo passes through: `async with gate.call(): …`; callers go in the order they came."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A call under way: since when (monotonic), and how many there were then, itself counted in."""
 
-    def __init__(self, clock: Clock, *, calls_per_20s: int = 50, concurrency: int = 5, memory: Memory | None = None) -> None:
+    began: float
+    at_once: int
+
+
+class Gate:
+    """What every call to Marketo passes through: `async with gate.call(): …`; callers go in the order they came.
+
+    `paced` is told whenever `pace` has changed, and why it came down; "" where it went up.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        calls_per_20s: int = 50,
+        concurrency: int = 5,
+        batch_size: int = 300,
+        memory: Memory | None = None,
+    ) -> None:
         self._clock = clock
         self._memory = memory
         self._limits = CallLimits(calls_per_window=calls_per_20s, concurrency=concurrency)
+        self.pace = Pace.full(batch_size, concurrency)
+        self.paced: Callable[[str], None] = lambda _: None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
+    async def call(self) -> AsyncIterator[Place]:
         """Wait for a place, hold it while the call lasts, and give it back however the call ends."""
         async with self._turn:
             while (wait := self._take_place()) > 0:
                 await self._wait(wait)
         try:
-            yield
+            yield Place(self._clock.monotonic(), self._limits.in_flight)
         finally:
             self._limits.end(self._clock.monotonic())
             self._changed.set()
 
-    def keep_within(self, calls_per_20s: int, concurrency: int) -> None:
+    def keep_within(self, calls_per_20s: int, concurrency: int, batch_size: int) -> None:
         """These are the limits from now on; calls that are under way stay."""
-        self._limits.calls_per_window, self._limits.concurrency = calls_per_20s, concurrency
-        self._changed.set()
+        self._limits.calls_per_window = calls_per_20s
+        self.pace.concurrency.within(concurrency)
+        self.pace.batch_size.within(batch_size)
+        self._go_by_pace()
 
-    def refused(self, code: str) -> None:
+    def refused(self, code: str, place: Place | None = None, call: str = "", records: int = 0) -> None:
         """Marketo answered with this code: 606 holds everybody for 20 seconds, 615 for two; other codes hold nobody."""
+        now, before = self._clock.monotonic(), self.pace.now
         if code in HOLD_SECONDS:
-            self._limits.hold(self._clock.monotonic(), HOLD_SECONDS[code])
+            self._limits.hold(now, HOLD_SECONDS[code])
+        self.pace.refused(code, call, records=records, began=place.began if place is not None else now, now=now)
+        if self.pace.now != before:
+            self._go_by_pace()
+            self.paced(rule_of(code).cause)
+
+    def answered(self, place: Place, call: str, records: int) -> None:
+        """Marketo did what was asked; `call` is its kind, `records` how many it was about (0: none)."""
+        before = self.pace.now
+        slow = self.pace.answered(call, records=records, at_once=place.at_once, began=place.began, now=self._clock.monotonic())
+        if self.pace.now != before:
+            self._go_by_pace()
+            self.paced(SLOW_CAUSE if slow else "")
+
+    def _go_by_pace(self) -> None:
+        self._limits.concurrency = self.pace.concurrency.value
+        self._changed.set()
 
     def _take_place(self) -> float:
         """Start a call if one may start now (0); else how long to wait."""

@@ -38,7 +38,7 @@ class AnswerRefused(MarketoError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: a path below the base URL, and at most one of a JSON body and a form."""
+    """One call: a path below the base URL, and at most one of a JSON body and a form. `records`: how many it is about."""
 
     method: str
     path: str
@@ -46,6 +46,12 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    records: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What calls like it have in common: a query that goes as POST is no write."""
+        return f"{self.params.get('_method', self.method)} {self.path}"
 
     @property
     def endpoint(self) -> str:

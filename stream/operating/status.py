@@ -196,6 +196,7 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
         "coverage": coverage_told.rows(found.coverage, settings),
         "paused": {flow: moment(since) for flow, since in found.holds.paused.items()},
         "poisoned": dict(found.holds.poisoned) if found.holds.poisoned is not None else None,
+        "pace": _pace(beat.get("pace"), settings, running=running),
         "calls": _calls(beat.get("calls", {}), settings, now, running=running),
         "new_people": _new_people(found, settings, now),
         "leaving": {"limit": settings.deliver.max_leaving_a_day, "waiting": dict(found.holds.leaving)},
@@ -203,6 +204,14 @@ def _facts(found: View, settings: Settings, now: float, *, running: bool) -> dic
             "synced": found.people,
             "swept_until": moment(found.swept_until) if found.swept_until is not None else None,
         },
+    }
+
+
+def _pace(told: Mapping[str, Any] | None, settings: Settings, *, running: bool) -> dict[str, dict[str, int]]:
+    """How much Marketo is given at a time: records in a call, calls at once. A daemon that starts begins with what is set."""
+    set_to = {"batch_size": settings.deliver.batch_size, "concurrency": settings.marketo.concurrency}
+    return {
+        name: dict(told[name]) if told is not None and running else {"now": most, "set": most} for name, most in set_to.items()
     }
 
 

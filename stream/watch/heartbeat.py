@@ -125,7 +125,7 @@ class Heartbeat:
     def state(self, *, stopped: bool) -> dict[str, Any]:
         """Everything that only the running daemon knows."""
         now = self.clock.now()
-        pause = self.deliver.pause
+        pause, pace = self.deliver.pause, self.deliver.pace
         return {
             "at": now,
             "pid": os.getpid(),
@@ -137,6 +137,7 @@ class Heartbeat:
             "errors": self._errors(),
             "freshness": self.deliver.freshness.percentiles(self.clock.monotonic()),
             "accepted": self.deliver.accepted,
+            "pace": {"batch_size": pace.batch_size.told, "concurrency": pace.concurrency.told},
             "calls": {name: self.quota_watch.told(name) for name in self.budgets},
             "swept_until": self.scores.swept_until,
             "polled_at": dict(self.reconcile.polled_at),

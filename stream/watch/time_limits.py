@@ -19,11 +19,14 @@ STORE_SECONDS = 60.0  # the longest that writing a few facts down may take
 
 
 def time_limits(
-    settings: Marketo, marketo: Timeouts, *, salesforce_seconds: float, liveness_seconds: float
+    settings: Marketo, marketo: Timeouts, *, at_once: int, salesforce_seconds: float, liveness_seconds: float
 ) -> Mapping[str, float]:
-    """Seconds by loop. A call to Marketo may have to wait for its place, or for others who are signing in, but not for both."""
+    """Seconds by loop. A call to Marketo may have to wait for its place, or for others who are signing in, but not for both.
+
+    `at_once`: how many calls Marketo is given just now, which may be fewer than are set.
+    """
     callers = settings.concurrency + 2  # batches, scores, describes
-    turns = math.ceil(callers / min(settings.concurrency, settings.calls_per_20s))
+    turns = math.ceil(callers / min(at_once, settings.calls_per_20s))
     turn = max(marketo.sync_leads, marketo.query) + WINDOW_SECONDS
     before = max(turns * turn, callers * marketo.other)
     salesforce = 2 * SIGN_IN_SECONDS + salesforce_seconds

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console, RenderableType
 
 from store.model import OBJECTS, Change, Covered, Hole, Replay
 from store.store import Store
 from stream.budgets.quota import Rate
+from stream.cli.status import _drawn
 from stream.clock import SystemClock
 from stream.config import load
 from stream.operating.status import Status, status
@@ -207,6 +210,35 @@ async def test_what_waits_names_what_it_waits_for_and_for_how_long(tmp_path: Pat
             "why": "it waits to be read from Salesforce",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "concurrency", "words"),
+    [
+        (75, 2, "75 records in a call instead of 300, 2 calls to Marketo instead of 5"),
+        (300, 2, "2 calls to Marketo instead of 5"),
+        (300, 5, ""),
+    ],
+)
+async def test_how_much_marketo_is_given_at_a_time_is_shown_where_it_is_less_than_is_set(
+    tmp_path: Path, batch_size: int, concurrency: int, words: str
+) -> None:
+    told = {"batch_size": {"now": batch_size, "set": 300}, "concurrency": {"now": concurrency, "set": 5}}
+    found = await judged(tmp_path, beat_with(pace=told))
+    assert found.state == "ok"
+    assert found.facts["pace"] == told
+    screen = console_text(_drawn(found))
+    assert words in screen
+    assert ("at a time" in screen) == bool(words)
+    stopped = await judged(tmp_path, beat_with(pace=told), held=False)
+    assert {each["now"] for each in stopped.facts["pace"].values()} == {300, 5}, "the next start begins with what is set"
+
+
+def console_text(drawn: RenderableType) -> str:
+    """As a wide terminal shows it."""
+    shown = Console(width=200, file=io.StringIO(), record=True)
+    shown.print(drawn)
+    return shown.export_text()
 
 
 async def test_a_screen_holds_what_the_most_wait_for_and_says_where_the_rest_is(tmp_path: Path) -> None:

@@ -31,15 +31,15 @@ class Effect:
 
 EFFECTS: dict[KeyPath, Effect] = {
     ("marketo", "calls_per_20s"): Effect(7, lambda daemon: daemon.edges.gate._limits.calls_per_window),
-    ("marketo", "concurrency"): Effect(2, lambda daemon: (daemon.edges.gate._limits.concurrency, daemon.deliver.concurrency)),
+    ("marketo", "concurrency"): Effect(
+        2, lambda daemon: (daemon.edges.gate._limits.concurrency, daemon.deliver.pace.concurrency.value)
+    ),
     ("marketo", "daily_calls"): Effect(9000, lambda daemon: daemon.edges.marketo_budget.limit + 5000),
     ("marketo", "reserve_calls"): Effect(
         10, lambda daemon: daemon.settings.marketo.daily_calls - daemon.edges.marketo_budget.limit
     ),
     ("deliver", "linger_seconds"): Effect(3.5, lambda daemon: (daemon.deliver.linger_seconds, daemon.reading.linger_seconds)),
-    ("deliver", "batch_size"): Effect(
-        11, lambda daemon: (daemon.deliver.batch_size, daemon.dispatch.batch_size, daemon.dispatch.people_calls.batch_size)
-    ),
+    ("deliver", "batch_size"): Effect(11, lambda daemon: daemon.deliver.pace.batch_size.value),
     ("deliver", "max_attempts"): Effect(
         3, lambda daemon: (daemon.dispatch.max_attempts, daemon.dispatch.people_calls.max_attempts, daemon.scores.max_attempts)
     ),
@@ -101,7 +101,7 @@ async def test_what_is_not_safe_stays_and_is_named_each_time(tmp_path: Path) -> 
             assert secret not in repr(said)
         assert here.running.dispatch.rules.empty_role == "Unspecified"
         assert here.running.settings.deliver.empty_role == "Unspecified"
-        assert here.running.dispatch.batch_size == 20
+        assert here.running.dispatch.pace.batch_size.value == 20
         here.org.create("Lead", lead_of("Same"))
         here.touch_built_in_users()
         await here.until_equal()

@@ -286,3 +286,27 @@ async def test_faults_stand_before_the_service_and_it_comes_back_on_its_port(wor
     assert world.marketo.port == port
     assert (await world.get("companies/describe"))["success"]
     assert world.marketo.calls["GET /rest/v1/companies/describe.json"] == 3
+
+
+async def test_604_to_more_records_than_it_does_in_time(world: World) -> None:
+    world.instance.quirks.batch_most = 2
+    users = [{"externalSalesPersonId": f"u{number}", "email": f"u{number}@example.com"} for number in range(3)]
+    assert code(await world.post("salespersons", {"input": users})) == "604"
+    assert not world.instance.sales_persons
+    assert len(await world.sync("salespersons", *users[:2])) == 2
+    leads = [{"email": f"l{number}@example.com"} for number in range(3)]
+    assert code(await world.post("leads", {"input": leads})) == "604"
+    assert code(await world.post("salespersons/delete", {"deleteBy": "dedupeFields", "input": users})) == "604"
+
+
+async def test_a_crowded_service_takes_longer_for_each_other_call(world: World) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    world.instance.sleep = sleep
+    world.instance.quirks.crowded_seconds = 3.0
+    world.marketo.limits.in_flight = 2
+    assert (await world.get("activities/types"))["success"]
+    assert waits == [6.0]

@@ -251,7 +251,7 @@ def test_a_line_names_the_first_reason_counts_the_others_and_is_never_too_long()
 def limits_of(concurrency: int, calls: int) -> Mapping[str, float]:
     given = {"base_url": "https://m.example", "client_id": "i", "client_secret": "s"}
     settings = Marketo.model_validate({**given, "concurrency": concurrency, "calls_per_20s": calls})
-    return time_limits(settings, Timeouts(), salesforce_seconds=120, liveness_seconds=130)
+    return time_limits(settings, Timeouts(), at_once=settings.concurrency, salesforce_seconds=120, liveness_seconds=130)
 
 
 @pytest.mark.parametrize(("concurrency", "calls"), [(5, 50), (1, 1), (10, 100), (10, 2)])
