@@ -410,6 +410,16 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
     return len(entries)
 
 
+async def give_back_reads(tx: Transaction, now_ms: int) -> None:
+    """Nobody reads any more: what was being read goes back as it was, with what arrived meanwhile."""
+    entries = [entry for row in await tx.rows("in_flight") if (entry := entry_of(row)).pending.read]
+    known = await waits.records(tx, [entry.key for entry in entries])
+    for entry in entries:
+        _put_back(entry, known[entry.key], now_ms)
+        entry.tries -= 1
+    await put_entries(tx, entries, known, now_ms)
+
+
 async def _carried(tx: Transaction, known: Mapping[Key, Record]) -> set[Key]:
     """Those whose Marketo person another record carries, now as when they went out: nobody takes one over that is under way."""
     shared = {record.marketo_id for record in known.values() if record.marketo_id and record.object in PEOPLE}

@@ -444,12 +444,19 @@ class Store:
         """Write small facts, all or none, as they are when it is their turn among all other work."""
         await self.submit(partial(_put_notes, facts=facts))
 
-    async def beat(self, notes: Callable[[], Mapping[str, Any]]) -> None:
+    async def beat(self, notes: Callable[[], Mapping[str, Any]], *, ended_ms: int | None = None) -> None:
         """Write the heartbeat's notes, as they are when it is their turn among all other work.
 
-        Raises StoreBlocked while the file cannot be written.
+        With `ended_ms` it is the last one: nobody reads any more, and what was being read goes back. Raises StoreBlocked while
+        the file cannot be written.
         """
-        await self.submit(lambda tx: _put_notes(tx, notes), waits=False)
+
+        async def work(tx: Transaction) -> None:
+            if ended_ms is not None:
+                await outbox.give_back_reads(tx, ended_ms)
+            await _put_notes(tx, notes)
+
+        await self.submit(work, waits=False)
 
     async def shift_times(self, ms: int, note: str, value: Any, then: Callable[[], None] = lambda: None) -> None:
         """The clock was set by so much: every time in the store moves with it, and the note tells up to where.

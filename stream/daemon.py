@@ -347,7 +347,7 @@ class Daemon:
         await self.store.release_people(self._now_ms(), self.dispatch.people_calls.new_people.left(self.clock.now()))
 
     def stop(self) -> None:
-        """End in good order: what is in flight is finished, nothing new is begun."""
+        """End in good order: what is in flight is finished, what is being read goes back, nothing new is begun."""
         self._stop.set()
         if not self.ready.is_set():
             self.store.hurry()  # the start itself may be waiting for a store that cannot be written

@@ -89,7 +89,8 @@ class Heartbeat:
         try:
             await self.capture.prove()
             heard = self.capture.heard
-            await self.store.beat(partial(self._notes, stopped=stopped))
+            ended_ms = int(self.clock.now() * 1000) if stopped else None
+            await self.store.beat(partial(self._notes, stopped=stopped), ended_ms=ended_ms)
             self._sure = heard if heard is not None else self._sure
             self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
         except StoreBlocked as error:

@@ -13,7 +13,7 @@ from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.seed import seed_org
 from tests.crash.crashing import Restless, Running
-from tests.flow.scenes import company
+from tests.flow.scenes import company, deal
 from tests.flow.world import world
 
 RULES = Rules(deletes={"Lead": "delete", "Opportunity": "delete", "OpportunityContactRole": "delete"})
@@ -58,6 +58,25 @@ async def test_sigterm_does_not_wait_for_a_marketo_that_hangs(tmp_path: Path) ->
         here.marketo.faults.clear()
         running = await Running.start(here.write_config())
         await here.until_equal(seconds=30)
+        assert await running.end(signal.SIGTERM) == 0
+
+
+async def test_what_is_being_read_at_the_end_goes_back_and_nothing_has_to_be_recovered(tmp_path: Path) -> None:
+    async with world(tmp_path, speed=1.0) as here:
+        made = deal(here)
+        running = await Running.start(here.write_config())
+        await here.until_equal()
+        hung = here.salesforce.faults.add(Fault("hang", path="/composite/sobjects/Lead", times=None))
+        with here.org.as_gaps():
+            here.org.update("Lead", made.lead, {"Title": "while it is read"})
+        await here.until(lambda: hung.hits)
+        assert await running.end(signal.SIGTERM) == 0, running.errors
+        here.salesforce.faults.clear()
+        running = await Running.start(here.write_config())
+        await running.until_logged("daemon_started")
+        started = next(line for line in running.lines if line["event"] == "daemon_started")
+        assert (started["previous_run"], started["recovered"]) == ("in good order", 0)
+        await here.until_equal()
         assert await running.end(signal.SIGTERM) == 0
 
 

@@ -320,6 +320,19 @@ async def test_recovering_twice_is_recovering_once(outbox: Outbox) -> None:
     assert await outbox.store.submit(lambda tx: recover(tx, outbox.now_ms, 0)) == 0
 
 
+async def test_at_the_end_what_is_being_read_goes_back_with_what_came_meanwhile_and_what_is_sent_does_not(outbox: Outbox) -> None:
+    await outbox.synced("Account", ACCOUNT)
+    await outbox.take(Change("Account", ACCOUNT, read="a gap"), whole("Contact", CONTACT))
+    (asked,) = await outbox.reads("Account")
+    sent = await outbox.claim("Contact")
+    await outbox.take(event("Account", ACCOUNT, {"Name": "Later"}, commit_ms=NOON + 1))
+    await outbox.store.beat(dict, ended_ms=outbox.now_ms)
+    assert await outbox.to_read() == {("Account", ACCOUNT): "a gap"}
+    (again,) = await outbox.reads("Account")
+    assert (again.entry_id, again.tries, again.pending.fields) == (asked.entry_id, asked.tries, {"Name": "Later"})
+    assert [row["record_id"] for row in await outbox.rows("in_flight")] == [ACCOUNT, sent.entry.record_id]
+
+
 # ── what is remembered
 
 
