@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,6 +67,27 @@ def _selecting(command: F) -> F:
     return click.option("--object", "obj", type=objects, help="Only those of this object (event: unreadable ones).")(command)
 
 
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of a command that acts upon dead letters, which is given the store's place and their selection."""
+
+    @functools.wraps(command)
+    def acting(
+        ctx: click.Context,
+        targets: tuple[str, ...],
+        config: Path | None,
+        obj: str | None,
+        code: str | None,
+        *,
+        everything: bool,
+        as_json: bool,
+    ) -> None:
+        command(ctx, _store(config), _chosen(targets, obj, code, everything=everything), as_json=as_json)
+
+    taken = _selecting(config_option(json_option(click.pass_context(acting))))
+    taken = click.option("--all", "everything", is_flag=True, help="All dead letters.")(taken)
+    return click.argument("targets", nargs=-1, metavar="[ENTRY_OR_ID…]")(taken)
+
+
 def _store(config: Path | None) -> Path:
     return load(config, os.environ, secrets=False).settings.store.path
 
@@ -117,27 +139,12 @@ def show(ctx: click.Context, targets: tuple[str, ...], config: Path | None) -> N
 
 
 @dead.command(epilog=f"{ACT_EPILOG}  msi-stream dead retry --code 1006\n  msi-stream dead retry 17 0035g00000AbCdE")
-@click.argument("targets", nargs=-1, metavar="[ENTRY_OR_ID…]")
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@_selecting
-@config_option
-@json_option
-@click.pass_context
-def retry(
-    ctx: click.Context,
-    targets: tuple[str, ...],
-    config: Path | None,
-    obj: str | None,
-    code: str | None,
-    *,
-    everything: bool,
-    as_json: bool,
-) -> None:
+@_choosing
+def retry(ctx: click.Context, store: Path, selection: Selection, *, as_json: bool) -> None:
     """Put dead letters back, after their cause was mended; say whether a running daemon has taken them up."""
-    clock, path = SystemClock(), _store(config)
-    selection = _chosen(targets, obj, code, everything=everything)
-    done = asyncio.run(letters.retry(path, selection, int(clock.now() * 1000)))
-    standing = asyncio.run(letters_taken_up(path, done.letters, clock)) if done.letters else "no daemon"
+    clock = SystemClock()
+    done = asyncio.run(letters.retry(store, selection, int(clock.now() * 1000)))
+    standing = asyncio.run(letters_taken_up(store, done.letters, clock)) if done.letters else "no daemon"
     if as_json:
         ctx.exit(_print(done, standing))
     wrong = _tell_done(done, "put back")
@@ -145,31 +152,14 @@ def retry(
 
 
 @dead.command(epilog=f"{ACT_EPILOG}  msi-stream dead drop 17\n  msi-stream dead drop --all")
-@click.argument("targets", nargs=-1, metavar="[ENTRY_OR_ID…]")
-@click.option("--all", "everything", is_flag=True, help="All dead letters.")
-@_selecting
-@config_option
-@json_option
-@click.pass_context
-def drop(
-    ctx: click.Context,
-    targets: tuple[str, ...],
-    config: Path | None,
-    obj: str | None,
-    code: str | None,
-    *,
-    everything: bool,
-    as_json: bool,
-) -> None:
+@_choosing
+def drop(ctx: click.Context, store: Path, selection: Selection, *, as_json: bool) -> None:
     """Give dead letters up: what waits for them goes on without that relation."""
-    now_ms = int(SystemClock().now() * 1000)
-    selection = _chosen(targets, obj, code, everything=everything)
-    path = _store(config)
-    done = asyncio.run(letters.drop(path, selection, now_ms))
+    done = asyncio.run(letters.drop(store, selection, int(SystemClock().now() * 1000)))
     if as_json:
         ctx.exit(_print(done))
     wrong = _tell_done(done, "given up")
-    if done.letters and not is_held(path):
+    if done.letters and not is_held(store):
         click.echo("No daemon runs: what waited for them goes on with the next start.")
     ctx.exit(wrong)
 
