@@ -82,6 +82,11 @@ class DailyBudget:
         told = self.ceiling is not None and self.now() < self.ceiling_until
         return min(self.limit, self.ceiling) if told and self.ceiling is not None else self.limit
 
+    @property
+    def cut_short(self) -> str:
+        """Why there is less today than the limit; nothing where there is not."""
+        return self.why if self.allowed < self.limit else ""
+
     def told(self, left: int, why: str, *, for_seconds: float) -> None:
         """The service has so many more for us today, others considered; `why` is said where that is less than the limit.
 
@@ -96,7 +101,7 @@ class DailyBudget:
         taken = self._taken(calls)
         if taken is None:
             raise BudgetSpent(
-                f"the daily budget of {self.allowed} {self.name} is used up{self._why()}",
+                self._spent(),
                 resets_in_seconds=resets_in_seconds,
                 hint="it goes on by itself at the reset; raise the limit in the configuration if the instance allows more",
             )
@@ -113,8 +118,10 @@ class DailyBudget:
             return self.ledger.take(self.name, self.day, calls, self.allowed, self.used)
         return self.used + calls if self.used + calls <= self.allowed else None
 
-    def _why(self) -> str:
-        return "" if self.allowed == self.limit else f" before its limit of {self.limit}: {self.why}"
+    def _spent(self) -> str:
+        if self.cut_short:
+            return f"no more {self.name} are left for today after {self.used} of {self.limit}: {self.cut_short}"
+        return f"the daily budget of {self.limit} {self.name} is used up"
 
     def count(self) -> int:
         """How many calls were made today, by all."""

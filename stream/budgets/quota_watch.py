@@ -132,6 +132,7 @@ class QuotaWatch:
         return {
             "used": standing.used,
             "budget": standing.allowed,
+            "cut_short": each.budget.cut_short,
             "day": each.budget.day,
             "last_hour": standing.per_hour,
             "live_last_hour": standing.live_per_hour,

@@ -167,7 +167,11 @@ def _degraded(found: View, facts: Mapping[str, Any], *, running: bool) -> list[s
 def _short(name: str, calls: Mapping[str, Any]) -> list[str]:
     """What is said of a budget that does not last for the day."""
     reasons = []
-    if calls["used"] >= calls["budget"]:
+    if calls["used"] >= calls["budget"] and calls["cut_short"]:
+        reasons.append(
+            f"{name}: nothing is left for today after {calls['used']:,}: {calls['cut_short']}; it goes on once there is more"
+        )
+    elif calls["used"] >= calls["budget"]:
         reasons.append(f"{name}: today's budget of {calls['budget']:,} is used up; it goes on at {calls['resets_at']}")
     elif calls["live_runs_out_at"] is not None:
         when = f"at {calls['live_runs_out_at']}, and the day ends at {calls['resets_at']}"
@@ -236,6 +240,7 @@ def _calls(told: Mapping[str, Any], settings: Settings, now: float, *, running: 
         found[name] = {
             "used": used,
             "budget": standing.allowed,
+            "cut_short": calls.get("cut_short", "") if running else "",
             "forecast": standing.forecast,
             "runs_out_at": _at(now, standing.runs_out_in_seconds()),
             "live_runs_out_at": _at(now, standing.runs_out_in_seconds(live=True)),

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from store.model import OBJECTS, Change, Covered, Hole, Replay
 from store.store import Store
 from stream.budgets.quota import Rate
+from stream.budgets.quota_watch import EVENTS_USED
 from stream.cli.status import _drawn
 from stream.clock import SystemClock
 from stream.config import load
@@ -109,6 +110,11 @@ PAUSED = {"code": "603", "cause": "Marketo denies access", "cure": "Give the rol
             {"calls__salesforce__used": 10000},
             "degraded",
             "salesforce: today's budget of 10,000 is used up; it",
+        ),
+        (
+            {"calls__score_writes": {**BEAT["calls"]["score_writes"], "budget": 0, "cut_short": EVENTS_USED}},
+            "degraded",
+            "score writes: nothing is left for today after 0: so few of Salesforce's daily delivered events are left",
         ),
         (
             {"calls__marketo": {**BEAT["calls"]["marketo"], "waits": True}},

@@ -118,7 +118,7 @@ def test_no_more_is_taken_than_the_service_has_left_and_the_reason_is_said() -> 
     budget.take(10)
     budget.told(5, "others were here", for_seconds=HOUR)
     budget.take(5)
-    with pytest.raises(BudgetSpent, match="of 15 Marketo calls is used up before its limit of 100: others were here"):
+    with pytest.raises(BudgetSpent, match="no more Marketo calls are left for today after 15 of 100: others were here"):
         budget.take()
     budget.told(500, "others were here", for_seconds=HOUR)
     assert budget.left() == 85, "its own limit stays"
