@@ -63,12 +63,14 @@ class Row:
         Marketo's true answer to a merge is a success without a result: nothing tells it from one that was never done.
         """
         ways = [way for way in FAMILIES[self.family] if not (self.call.endswith("/merge") and way.claims_success)]
-        return [way for way in ways if way.code not in KILLED | TRIED and way.status != 413] if self.judges else ways
+        blaming = (KILLED | TRIED) - self.blameless
+        return [way for way in ways if way.code not in blaming and way.status != 413] if self.judges else ways
 
     @property
     def verdicts(self) -> Sequence[Way]:
         """Codes that blame the records of this call, as long as they come."""
-        return [refusal(code) for code in CODES if code in KILLED | TRIED and code not in self.lies] if self.judges else ()
+        blaming = (KILLED | TRIED) - self.lies - self.blameless
+        return [refusal(code) for code in CODES if code in blaming] if self.judges else ()
 
     @property
     def refusals(self) -> Sequence[Way]:
@@ -76,6 +78,12 @@ class Row:
         if not self.records:
             return ()
         return [refusal(code) for code in CODES if code in OF_RECORDS and code not in self.lies]
+
+    @property
+    def blameless(self) -> frozenset[str]:
+        """Codes that blame no record at this call: the search takes another way at once, or native CRM sync is on."""
+        another_way = frozenset(("1011",)) if self.call.endswith("by externalPersonId") else frozenset()
+        return another_way | (frozenset(("610",)) if self.call.endswith("opportunities/roles") else frozenset())
 
     @property
     def lies(self) -> frozenset[str]:

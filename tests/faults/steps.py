@@ -81,6 +81,8 @@ class Cast:
         assert here.store is not None
         if here.running.capture.state != "connected" or not await here.is_idle():
             return f"work waits: {await here.store.backlog()}, the stream is {here.running.capture.state}"
+        if error := here.running.reconcile.error or here.running.load.error:
+            return f"a query is to be made again: {error}"
         holes = [hole for obj in OBJECTS for hole in await here.store.holes(obj)]
         return f"holes: {holes}" if holes else ""
 
