@@ -164,17 +164,23 @@ def _sync(path: Path) -> None:
     """What a killed process had written, and not synced yet, is synced before anybody goes on from it.
 
     Only before SQLite has the file open: whoever closes a file gives back all locks that its process holds on it, SQLite's too.
+    The log first: whoever looked at the store last may be emptying it into the file, and deleting it, just now.
     """
-    log = path.with_name(path.name + "-wal")
     try:
-        for each in (path, *([log] if log.exists() else []), path.parent):
-            descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            _sync_one(path.with_name(path.name + "-wal"))
+        _sync_one(path)
+        _sync_one(path.parent)
     except OSError as error:
         raise StoreBlocked(f"the disk under {path} refuses: {error.strerror}", hint="look at the kernel's log") from error
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.asynccontextmanager
