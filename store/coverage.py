@@ -11,6 +11,7 @@ covered by nothing is a hole: it is read again, and so closes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import orjson
 
@@ -20,21 +21,32 @@ from store.writer import Transaction
 
 NEVER_READ = "never read"  # why there is a hole that nobody cut
 APART_S = 0.001  # intervals that lie closer together than this touch
+PIECES_MOST = 50  # of one object; of those before them only that they are complete is remembered
+STREAMED: Final = "streamed"
+WAIVED: Final = "waived"
+SEVERAL: Final = "in several ways"
 
 Interval = tuple[float, float, str]
 
 
 def joined(intervals: Iterable[Interval], new: Interval) -> list[Interval]:
-    """The intervals with a new one. What is covered already keeps how it came to be; neighbours of one kind become one."""
+    """The intervals with a new one; neighbours of one kind become one.
+
+    What is covered already keeps how it came to be, but the stream takes the place of reads: a sweep always reads a little
+    farther than the stream has come, and would leave a piece of its own there each time, for months.
+    """
     from_s, to_s, how = new
     pieces = sorted(intervals)
+    if how == STREAMED:
+        read = [piece for piece in pieces if piece[2] != WAIVED]
+        pieces = sorted([*(piece for piece in pieces if piece[2] == WAIVED), *cut_open(read, from_s, to_s)])
     for start, end, _ in list(pieces):
         if start > from_s and from_s < to_s:
             pieces.append((from_s, min(start, to_s), how))
         from_s = max(from_s, end)
     if from_s < to_s:
         pieces.append((from_s, to_s, how))
-    return _neighbours(piece for piece in pieces if piece[1] > piece[0])
+    return _bounded(_neighbours(piece for piece in pieces if piece[1] > piece[0]))
 
 
 def _neighbours(pieces: Iterable[Interval]) -> list[Interval]:
@@ -45,6 +57,12 @@ def _neighbours(pieces: Iterable[Interval]) -> list[Interval]:
         else:
             result.append(piece)
     return result
+
+
+def _bounded(pieces: list[Interval]) -> list[Interval]:
+    """Old pieces told as one where they touch: each outage leaves one behind, and all are written whenever the stream goes on."""
+    old, new = pieces[:-PIECES_MOST], pieces[-PIECES_MOST:]
+    return _neighbours((start, end, how if how == WAIVED else SEVERAL) for start, end, how in old) + new
 
 
 def cut_open(intervals: Iterable[Interval], from_s: float, to_s: float) -> list[Interval]:
@@ -150,7 +168,7 @@ async def stream(tx: Transaction, channel: str) -> Stream | None:
 
 async def stream_on(tx: Transaction, read: Stream) -> None:
     """A channel was read without a break: each object's interval is covered, and the next one goes on from its end."""
-    await cover(tx, [Covered(obj, since_s, read.until_s, "streamed") for obj, since_s in read.since_s.items()])
+    await cover(tx, [Covered(obj, since_s, read.until_s, STREAMED) for obj, since_s in read.since_s.items()])
     told = orjson.dumps({"objects": sorted(read.since_s), "until_s": read.until_s}).decode()
     await tx.run("put_note", stream_note(read.channel), told)
 
@@ -169,7 +187,7 @@ async def mapped(tx: Transaction, targets: Mapping[ObjectName, Mapping[str, str]
             changed.append(obj)
             await tx.run("forget_known", obj, list_json(moved))
     for obj in changed:
-        asked_from_s = max((end for _, end, how in await intervals(tx, obj) if how == "waived"), default=0.0)
+        asked_from_s = max((end for _, end, how in await intervals(tx, obj) if how == WAIVED), default=0.0)
         await cut(tx, [Hole(obj, asked_from_s, until_s, "fields are mapped otherwise now")])
     return changed
 
@@ -194,7 +212,7 @@ async def filtered(tx: Transaction, filters: Mapping[ObjectName, str], until_s: 
         if obj == "User":  # one that was no sales person may be one now, whatever is known of it
             await tx.run("forget_excluded", obj)
         held = await intervals(tx, obj)
-        asked_from_s = max((end for _, end, how in held if how == "waived"), default=0.0)
+        asked_from_s = max((end for _, end, how in held if how == WAIVED), default=0.0)
         known_to_s = max((end for _, end, _ in held), default=0.0)  # Salesforce's clock, and it may be ahead of this one
         await cut(tx, [Hole(obj, asked_from_s, max(until_s, known_to_s), "its filter is another now")])
     return changed

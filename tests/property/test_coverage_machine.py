@@ -45,9 +45,10 @@ class Seconds:
     why: str = NEVER_READ
 
     def cover(self, start: int, end: int, how: str) -> None:
-        """What is complete already stays as it is."""
+        """What is complete already stays as it is; but the stream takes the place of what was read."""
         for second in range(start, end):
-            self.how[second] = self.how[second] or how
+            replaced = how == "streamed" and self.how[second] != "waived"
+            self.how[second] = how if replaced else self.how[second] or how
 
     def cut(self, start: int, end: int, why: str) -> None:
         """One of no length only says why."""

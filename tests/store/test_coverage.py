@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.coverage import NEVER_READ, Interval, cut_open, gaps, joined
+from store.coverage import NEVER_READ, PIECES_MOST, Interval, cut_open, gaps, joined
 from store.model import Covered, Hole, Replay, Stream
 from tests.store.outbox_steps import Outbox
 
@@ -18,7 +18,11 @@ JOINED = [
     pytest.param([], (0, 9, "read"), [(0, 9, "read")], id="the first"),
     pytest.param([(0, 5, "read")], (5, 9, "read"), [(0, 9, "read")], id="goes on"),
     pytest.param([(0, 5, "read")], (5, 9, "streamed"), [(0, 5, "read"), (5, 9, "streamed")], id="goes on in another way"),
-    pytest.param([(0, 5, "read")], (3, 9, "streamed"), [(0, 5, "read"), (5, 9, "streamed")], id="what is covered stays"),
+    pytest.param([(0, 5, "read")], (3, 9, "polled"), [(0, 5, "read"), (5, 9, "polled")], id="what is covered stays"),
+    pytest.param(
+        [(0, 5, "read")], (3, 9, "streamed"), [(0, 3, "read"), (3, 9, "streamed")], id="the stream takes a read's place"
+    ),
+    pytest.param([(0, 5, "waived")], (3, 9, "streamed"), [(0, 5, "waived"), (5, 9, "streamed")], id="not what was waived"),
     pytest.param(
         [(2, 4, "read"), (6, 8, "streamed")],
         (0, 9, "polled"),
@@ -33,6 +37,27 @@ JOINED = [
 @pytest.mark.parametrize(("held", "new", "result"), JOINED)
 def test_an_interval_joins_those_there_are(held: list[Interval], new: Interval, result: list[Interval]) -> None:
     assert joined(held, new) == result
+
+
+def test_a_year_of_hourly_sweeps_beside_the_stream_is_one_piece() -> None:
+    held: list[Interval] = [(0, 10, "read")]
+    for hour in range(1, 9000):
+        held = joined(held, (hour * 10 - 10, hour * 10 + 3, "read"))
+        held = joined(held, (hour * 10 - 1, hour * 10 + 9, "streamed"))
+    assert held == [(0, 9, "read"), (9, 89999, "streamed")]
+
+
+def test_what_is_covered_stays_so_however_often_the_stream_breaks_and_takes_no_more_room() -> None:
+    held: list[Interval] = [(0, 10, "waived")]
+    for time in range(1, 2000):
+        held = joined(held, (time * 10, time * 10 + 3, "streamed"))
+        held = joined(held, (time * 10, time * 10 + 10, "read"))
+    held = cut_open(held, 500, 600)
+    held = joined(held, (20000, 20001, "read"))
+    assert gaps(held, 20001) == [(500, 600)]
+    assert len(held) < PIECES_MOST + 5
+    assert held[0] == (0, 10, "waived")
+    assert held[-2:] == [(19990, 19993, "streamed"), (19993, 20001, "read")]
 
 
 def test_cutting_open_leaves_what_lies_outside() -> None:
