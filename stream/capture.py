@@ -25,11 +25,11 @@ from store.store import Store
 from stream.changes import Echo, asked_of, changes_of
 from stream.clock import Clock
 from stream.config.model import ObjectModes
-from stream.errors import ReplayRefused, StreamError
+from stream.errors import ReplayRefused, StreamError, Unreachable
 from stream.json_text import whole_text
 from stream.mapping import SourceFields
 from stream.model import DecodeError, decode, subject
-from stream.retry import Backoff
+from stream.retry import Backoff, Resumption
 from stream.server_clock import ServerClock
 from stream.source import ALL_RETAINED, NEW_EVENTS, ChangeSource, Message, Subscription
 from stream.watch import pulse
@@ -37,7 +37,6 @@ from stream.watch import pulse
 log = structlog.get_logger(__name__)
 
 BATCH_MOST = 500
-STEADY_SECONDS = 60.0  # a stream that lived so long starts its backoff anew
 RETAINED_S = 71 * 3600  # Salesforce keeps events for 72 hours (CDC Developer Guide); the last of them is left as a margin
 
 State = Literal["starting", "connected", "lost"]
@@ -81,6 +80,7 @@ class Capture:
     _heard: float | None = None
     _subscription: Subscription | None = None
     _taking: bool = False
+    _stood: bool = False
     _since_s: dict[ObjectName, float] = field(default_factory=dict)
     _warned: set[str] = field(default_factory=set)
     _pulse: pulse.Pulse | None = None
@@ -88,9 +88,9 @@ class Capture:
     async def run(self) -> None:
         """Subscribe, again and again, until cancelled."""
         self._pulse = pulse.mine()
-        failures = 0
+        resumption = Resumption(self.backoff)
         while True:
-            began = self.clock.monotonic()
+            began, self._stood = self.clock.monotonic(), False
             replay_from = ALL_RETAINED
             try:
                 replay_from = await self._replay_from()
@@ -99,8 +99,10 @@ class Capture:
                 if isinstance(error, ReplayRefused) and replay_from != ALL_RETAINED:
                     await self._start_over(error)
                     continue
-                failures = 1 if self.clock.monotonic() - began > STEADY_SECONDS else failures + 1
-                wait_seconds = self.backoff.wait_seconds(failures)
+                now_s = self.clock.monotonic()
+                wait_seconds = resumption.wait_seconds(
+                    now_s=now_s, lasted_seconds=now_s - began, stood=self._stood, passes=isinstance(error, Unreachable)
+                )
                 self._lost(error, wait_seconds)
                 pulse.attempted(wait_seconds)
                 await self.clock.sleep(wait_seconds)
@@ -112,6 +114,7 @@ class Capture:
     async def _attempt(self, replay_from: int) -> None:
         async with self.source.subscribe(replay_from) as subscription:
             self._subscription, self._taking, self.state, self.error = subscription, True, "connected", ""
+            self._stood = True
             self._note_heard()
             log.info("stream_subscribed", channel=self.channel, replay_from=replay_from)
             try:

@@ -32,7 +32,7 @@ class Patience:
     salesforce_seconds: float = TOTAL_SECONDS
     sign_in_seconds: float = SIGN_IN_SECONDS
     liveness_seconds: float = 130.0
-    margin_seconds: float = 20.0
+    margin_seconds: float = 5.0
 
 
 PATIENCE = Patience()

@@ -40,6 +40,7 @@ from stream.server_clock import ServerClock
 CONNECT_SECONDS = 15.0
 QUICK_SECONDS = 1.0
 QUICK_MOST = 10
+LEAST_MARGIN = 0.4  # of the margin
 INTERVAL_SECONDS_MAX = 30.0  # Salesforce forgets a session 40 s after an answer
 
 
@@ -130,12 +131,15 @@ class FencedTransport(LongPollingTransport):
         return value / 1000 if isinstance(value, int | float) and value >= 0 else None
 
     def _deadline_seconds(self, message: JsonObject) -> float:
-        """How long this request may stay without an answer: a poll as long as advised, anything else not so long."""
+        """How long this request may stay without an answer: a poll as long as advised, anything else not so long.
+
+        The margin is a fifth of a poll that is short, but not so short that a network's delay would be taken for silence.
+        """
         if message["channel"] != MetaChannel.CONNECT:
             return self._limits.request_seconds
         advised = self._advised("timeout")
-        liveness = self._limits.liveness_seconds
-        return liveness if advised is None else min(liveness, advised + self._limits.margin_seconds)
+        liveness, margin = self._limits.liveness_seconds, self._limits.margin_seconds
+        return liveness if advised is None else min(liveness, advised + min(margin, max(LEAST_MARGIN * margin, advised / 5)))
 
     async def _send_final_payload(self, payload: list[JsonObject], *, headers: Any) -> JsonObject:
         seconds = self._deadline_seconds(payload[0])

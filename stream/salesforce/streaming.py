@@ -82,7 +82,7 @@ class CometdSource:
     """Subscribes to one channel, after signing in where that is needed.
 
     `liveness_seconds` is the longest silence: Salesforce answers a connect after 110 s at the latest. Where the server advises
-    shorter polls, the silence allowed is theirs and `margin_seconds`.
+    shorter polls, the silence allowed is theirs and `margin_seconds`, or less of it where they are very short.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class CometdSource:
         api_version: str,
         clock: Clock,
         liveness_seconds: float = 130.0,
-        margin_seconds: float = 20.0,
+        margin_seconds: float = 5.0,
         request_seconds: float = 30.0,
         close_seconds: float = 2.0,
         pending_most: int = 50_000,

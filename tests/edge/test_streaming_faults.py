@@ -206,7 +206,7 @@ async def test_fault_12_advice_about_one_thing_leaves_the_other_as_it_was(
             await ticks(1)
         clock.advance(1.5)
         await scripted.until("connect", 2)
-        assert clock.asked[-1] == 50
+        assert clock.asked[-1] == 35
 
 
 @pytest.mark.parametrize("turns", [0, 1, 5, 50])

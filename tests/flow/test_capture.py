@@ -129,6 +129,20 @@ async def test_a_revoked_token_is_renewed(tmp_path: Path) -> None:
         assert here.instance.companies[account]["mainPhone"] == "42"
 
 
+async def test_a_forgotten_session_is_taken_up_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet()
+        await here.salesforce.bayeux.held()
+        here.salesforce.bayeux.drop_sessions()
+        here.org.update("Account", account, {"Phone": "5"})
+        await here.until(lambda: here.instance.companies[account]["mainPhone"] == "5")
+        [lost] = here.events("stream_lost")
+        assert "Unknown client" in lost["cause"]
+        assert lost["retry_seconds"] == 0.0
+
+
 async def test_a_silent_server_is_left_and_asked_anew(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         account, _ = company(here)

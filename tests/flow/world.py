@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,11 @@ class World:
         return path
 
     async def start(self, patience: Patience = PATIENCE) -> None:
-        """Start the daemon in this process, on the store as the last one left it."""
+        """Start the daemon in this process, on the store as the last one left it.
+
+        The polls last as long as the machine's clock says, so what is allowed beyond them is stretched by the speed of ours.
+        """
+        patience = replace(patience, margin_seconds=patience.margin_seconds * self.clock.speed)
         settings = load(self.write_config(), {}).settings
         self.store = await Store.open(settings.store.path)
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
