@@ -16,6 +16,7 @@ from typing import Any
 from bench import calls, capture, deliver, freshness, idle, outbox, resident, scale, sweep
 from bench.measure import RESULTS, Figure, Size, markdown, save
 from bench.setting import quiet
+from bench.torture import figures as torture
 from stream.clock import SystemClock
 
 MEASURES = {
@@ -27,6 +28,7 @@ MEASURES = {
     "scale": scale.figures,
     "resident": resident.figures,
     "freshness": freshness.figures,
+    "torture": torture.figures,
     "idle": idle.figures,
 }
 

@@ -32,6 +32,7 @@ from stream.salesforce.cometd_fences import SignedIn
 from stream.salesforce.sign_in import SignIn, Token
 from stream.salesforce.streaming import CometdSource
 from stream.server_clock import ServerClock
+from stream.source import ALL_RETAINED
 from tests.edge.bayeux import CHANNEL, BayeuxServer, missing
 
 AT_ONCE = 100
@@ -109,7 +110,7 @@ async def ours(ids: Sequence[str]) -> float:
         async with server() as (bayeux, sign_in, _):
             store = await Store.open(Path(folder) / "store.db")
             await known_people(store, ids, [str(number) for number in range(len(ids))])
-            capture = _capture(store, sign_in)
+            capture = capture_into(store, sign_in)
             running = asyncio.create_task(capture.run())
             began = await flood(bayeux, ids)
             while (replay := await store.replay(CHANNEL)) is None or replay.replay_id < len(ids):
@@ -124,7 +125,8 @@ async def ours(ids: Sequence[str]) -> float:
     return len(ids) / seconds
 
 
-def _capture(store: Store, sign_in: SignIn) -> Capture:
+def capture_into(store: Store, sign_in: SignIn, first_from: int = ALL_RETAINED) -> Capture:
+    """The daemon's capture, with its own settings."""
     clock = SystemClock()
     return Capture(
         source=CometdSource(sign_in, channel=CHANNEL, api_version=VERSION, clock=clock),
@@ -136,6 +138,7 @@ def _capture(store: Store, sign_in: SignIn) -> Capture:
         echo=Echo("msi-stream", frozenset()),
         backoff=Backoff(1.0, 60.0),
         server_clock=ServerClock(clock),
+        first_from=first_from,
     )
 
 

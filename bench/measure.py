@@ -8,6 +8,7 @@ The control is the reference once more: what differs between the two is noise, a
 from __future__ import annotations
 
 import json
+import math
 import operator
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,28 +46,38 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be reached: a ratio to the reference, and a figure of its own; `least` where more is better."""
+    """What is to be reached: a ratio to the reference, and a figure of its own; `least` where more is better.
+
+    Where less is better, nothing more is asked of a figure that is `enough`: what can be told apart at all.
+    """
 
     ratio: float | None = None
     absolute: float | None = None
     least: bool = True
+    enough: float | None = None
 
     def holds(self, ratio: float | None, absolute: float) -> bool:
         """Whether both are reached."""
         enough = operator.ge if self.least else operator.le
         near = self.ratio is None or (ratio is not None and bool(enough(ratio, self.ratio)))
+        near = near or (self.enough is not None and absolute <= self.enough)
         return near and (self.absolute is None or bool(enough(absolute, self.absolute)))
 
     def __str__(self) -> str:
         """In words."""
         sign = "≥" if self.least else "≤"
         parts = [f"{sign} {self.ratio:g} of it"] if self.ratio is not None else []
-        return " and ".join([*parts, *([f"{sign} {self.absolute:,g}"] if self.absolute is not None else [])]) or "–"
+        parts += [f"or ≤ {self.enough:g}"] if self.enough is not None else []
+        absolute = [f"{sign} {self.absolute:,g}"] if self.absolute is not None else []
+        return " and ".join([part for part in (" ".join(parts), *absolute) if part]) or "–"
 
 
 @dataclass(slots=True)
 class Figure:
-    """One row of the table. `samples`: variant → what each turn measured; the first variant is ours, the second its reference."""
+    """One row of the table. `samples`: variant → what each turn measured; the first variant is ours, the second its reference.
+
+    A value as high as `given_up` says that no longer was waited.
+    """
 
     name: str
     unit: str
@@ -76,6 +87,7 @@ class Figure:
     notes: list[str] = field(default_factory=list)
     others: dict[str, list[float]] = field(default_factory=dict)
     control: tuple[list[float], list[float]] | None = None
+    given_up: float = math.inf
 
     def __post_init__(self) -> None:
         """The control is told apart: it is the reference once more, where a figure says nothing else."""
@@ -106,6 +118,12 @@ class Figure:
             return None
         return statistics.median(a / b for a, b in zip(values[first], values[second], strict=True))
 
+    def told(self, values: Sequence[float]) -> str:
+        """The median, and between what the turns lay."""
+        if statistics.median(values) >= self.given_up:
+            return f"not within {shown(self.given_up)}"
+        return spread(values)
+
     @property
     def verdict(self) -> Verdict:
         """Whether the target is reached."""
@@ -128,13 +146,18 @@ async def alternate(variants: Mapping[str, Measure], turns: int) -> dict[str, li
 def save(figures: Sequence[Figure], machine: Mapping[str, Any], folder: Path = RESULTS) -> None:
     """Every sample as JSON, so that whoever doubts the table can reckon again."""
     folder.mkdir(exist_ok=True)
-    rows = [{**asdict(each), "ratio": each.ratio, "noise": each.noise, "verdict": each.verdict} for each in figures]
+    rows = [_row(each) for each in figures]
     text = json.dumps({"machine": dict(machine), "figures": rows}, indent=1, ensure_ascii=False)
     (folder / "figures.json").write_text(text + "\n", encoding="utf-8")
     (folder / "figures.md").write_text(markdown(figures, machine), encoding="utf-8")
     for each in figures:
         if len(each.samples) + len(each.others) > 1:
             (folder / f"{each.name.replace(' ', '_').replace(',', '')}.svg").write_text(plot(each), encoding="utf-8")
+
+
+def _row(figure: Figure) -> dict[str, Any]:
+    row = {**asdict(figure), "ratio": figure.ratio, "noise": figure.noise, "verdict": figure.verdict}
+    return {**row, "given_up": figure.given_up if math.isfinite(figure.given_up) else None}
 
 
 def shown(value: float) -> str:
@@ -158,19 +181,19 @@ def markdown(figures: Sequence[Figure], machine: Mapping[str, Any]) -> str:
     ]
     for each in figures:
         names = list(each.samples)
-        there = spread(each.samples[names[1]]) if len(names) > 1 else "–"
+        there = each.told(each.samples[names[1]]) if len(names) > 1 else "–"
         ratio = "–" if each.ratio is None else f"{each.ratio:.2f}"
         noise = "–" if each.noise is None else f"± {each.noise:.0%}"
-        here = f"{spread(each.samples[names[0]])} {each.unit}"
+        here = f"{each.told(each.samples[names[0]])} {each.unit}"
         lines.append(f"| {each.name} | {here} | {each.against} | {there} | {ratio} | {noise} | {each.target} | {each.verdict} |")
     notes = [f"- {each.name}: {'; '.join(told)}" for each in figures if (told := [*_others(each), *each.notes])]
     return "\n".join([*lines, "", *notes, ""])
 
 
 def _others(figure: Figure) -> list[str]:
-    return [f"{name}: {spread(values)} {figure.unit}" for name, values in figure.others.items()]
+    return [f"{name}: {figure.told(values)} {figure.unit}" for name, values in figure.others.items()]
 
 
 def plot(figure: Figure) -> str:
     """A bar for each variant, with what each turn measured as a dot."""
-    return bars(f"{figure.name}, {figure.unit}", {**figure.samples, **figure.others})
+    return bars(f"{figure.name}, {figure.unit}", {**figure.samples, **figure.others}, figure.given_up)

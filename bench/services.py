@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -81,6 +81,11 @@ class Services:
             "marketo.client_id": self.marketo.client_id,
             "marketo.client_secret": self.marketo.client_secret,
         }
+
+    async def stop(self) -> None:
+        """End."""
+        await self.marketo.stop()
+        await self.salesforce.stop()
 
     def people(self, external_ids: list[str]) -> list[str]:
         """Create a person in Marketo for each external id; returns the Marketo ids."""
@@ -184,12 +189,10 @@ def _pipes(process: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, a
 
 
 @asynccontextmanager
-async def services() -> AsyncIterator[Remote]:
+async def services(module: str = "bench.services") -> AsyncIterator[Remote]:
     """Start them, and end them."""
     root = Path(__file__).parents[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.services", stdin=PIPE, stdout=PIPE, cwd=root, limit=1 << 26
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, stdin=PIPE, stdout=PIPE, cwd=root, limit=1 << 26)
     remote = Remote(process)
     try:
         remote.settings = await remote.ask("start")
@@ -199,8 +202,16 @@ async def services() -> AsyncIterator[Remote]:
         await process.wait()
 
 
-async def _serve() -> None:
-    services = Services()
+class Stoppable(Protocol):
+    """What serves."""
+
+    async def stop(self) -> None:
+        """End."""
+        ...
+
+
+async def serve(services: Stoppable) -> None:
+    """Obey the commands on standard input until it ends."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -208,9 +219,8 @@ async def _serve() -> None:
         command = json.loads(line)
         answer = getattr(services, command.pop("command"))(**command)
         print(json.dumps(await answer if asyncio.iscoroutine(answer) else answer), flush=True)
-    await services.marketo.stop()
-    await services.salesforce.stop()
+    await services.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(serve(Services()))

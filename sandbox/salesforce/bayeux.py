@@ -36,7 +36,10 @@ Message = dict[str, Any]
 
 
 class Bayeux:
-    """The CometD endpoint. Times are in seconds; `silence` answers connects but withholds every event."""
+    """The CometD endpoint. Times are in seconds.
+
+    `silence` answers connects but withholds every event; `refuse_next` are errors that refuse the next subscriptions, one each.
+    """
 
     def __init__(self, org: Org, sign_in: SignIn, seed: int = 1) -> None:
         self.poll_seconds = 110.0
@@ -44,6 +47,7 @@ class Bayeux:
         self.messages_per_answer = 2_000
         self.deliver_with_subscribe = False
         self.silence = False
+        self.refuse_next: list[str] = []
         self.counts: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
@@ -304,6 +308,8 @@ class Bayeux:
         """Begin one subscription; returns the error that refuses it."""
         if not self.knows(channel):
             return "403:denied_by_security_policy:create_denied"
+        if self.refuse_next:
+            return self.refuse_next.pop(0)
         if self._org.delivered_events.exhausted:
             return EVENT_LIMIT
         ext = message.get("ext")

@@ -1,31 +1,7 @@
 // jsforce against a Salesforce: node jsforce.mjs URL CLIENT_ID CLIENT_SECRET USERNAME PASSWORD
 // Signs in, reads, writes and streams, and prints what it found as one JSON object.
-import buffer from "node:buffer";
-import worker from "node:worker_threads";
-import zlib from "node:zlib";
+import "./older_node.mjs";
 
-// jsforce's HTTP client is made for Node 22; on Node 18 (Debian 12) and 20 it needs these.
-globalThis.File ??= buffer.File;
-String.prototype.toWellFormed ??= function () {
-    return String(this);
-};
-ReadableStream.from ??= (source) => {
-    const steps = source[Symbol.asyncIterator]?.() ?? source[Symbol.iterator]();
-    const pull = async (stream) => {
-        const { done, value } = await steps.next();
-        done ? stream.close() : stream.enqueue(value);
-    };
-    return new ReadableStream({ pull });
-};
-worker.markAsUncloneable ??= () => {};
-Promise.withResolvers ??= () => {
-    const parts = {};
-    parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-    return parts;
-};
-zlib.createZstdDecompress ??= () => {
-    throw new Error("this Node knows no zstd");
-};
 const { default: jsforce } = await import("jsforce");
 const { StreamingExtension } = await import("jsforce/lib/api/streaming.js");
 
