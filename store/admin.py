@@ -12,7 +12,7 @@ from store import waits
 from store.history import Lines, What
 from store.holds import POISONED
 from store.model import DeadLetter, Key, Record
-from store.rows import entry_of, list_json, record_row
+from store.rows import list_json, pending_of, read_entries, record_row
 from store.writer import Transaction
 
 
@@ -40,7 +40,7 @@ async def content(tx: Transaction, entry_id: int) -> dict[str, Any]:
     row = (await tx.rows("entries_by_id", list_json([entry_id])))[0]
     if row["flow"] != "deliver":
         return {"raw": _shown(row["pending"].decode())} if row["flow"] == "capture" else {}
-    pending = entry_of(row).pending
+    pending = pending_of(row["pending"])
     return {"kind": pending.kind, "fields": pending.fields, "whole": pending.whole, "read": pending.read}
 
 
@@ -66,7 +66,7 @@ async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> 
     letters = await _still_dead(tx, letters)
     deliver = [letter.entry for letter in letters if letter.flow == "deliver"]
     await tx.run("set_due", list_json(deliver), now_ms)
-    entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(deliver))]
+    entries = await read_entries(tx, "entries_by_id", list_json(deliver))
     known = await waits.records(tx, [entry.key for entry in entries])
     await _tell(tx, known, "put_back", now_ms)
     await waits.work_out(tx, entries, known, now_ms)
@@ -92,7 +92,7 @@ async def drop(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> i
     """Give dead letters up: what waited for them goes on without that relation; returns how many."""
     letters = await _still_dead(tx, letters)
     deliver = [letter for letter in letters if letter.flow == "deliver"]
-    entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(letter.entry for letter in deliver))]
+    entries = await read_entries(tx, "entries_by_id", list_json(letter.entry for letter in deliver))
     keys: list[Key] = [entry.key for entry in entries]
     known = await waits.records(tx, keys)
     for entry in entries:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from store import waits
 from store.model import PEOPLE, Entry, Key, ObjectName, Record, RecordState
-from store.rows import entry_of, keys_json, list_json, record_of
+from store.rows import keys_json, list_json, read_entries, read_records
 from store.view import reading
 from store.writer import Transaction
 
@@ -43,13 +43,13 @@ class Beside:
         """All that is known of these records."""
         async with reading(self.path) as tx:
             records = await waits.records(tx, keys)
-            rows = await tx.rows("entries_by_key", keys_json(keys))
+            entries = await read_entries(tx, "entries_by_key", keys_json(keys))
             people = [record.marketo_id for record in records.values() if record.object in PEOPLE and record.marketo_id]
             users = [record_id for obj, record_id in keys if obj == "User"]
             referenced = await tx.rows("referenced", list_json(users)) if users else []
             return Facts(
                 records=records,
-                entries={(row["object"], row["record_id"]): entry_of(row) for row in rows},
+                entries={entry.key: entry for entry in entries},
                 sharers=await sharers(tx, people),
                 referenced=frozenset(row[0] for row in referenced),
             )
@@ -69,7 +69,7 @@ class Beside:
         after = ""
         while True:
             async with reading(self.path) as tx:
-                page = [entry_of(row) for row in await tx.rows("entries_after", obj, after, most)]
+                page = await read_entries(tx, "entries_after", obj, after, most)
             if not page:
                 return
             yield page
@@ -100,7 +100,6 @@ class Beside:
 async def sharers(tx: Transaction, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
     """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
     found: dict[str, list[Record]] = {}
-    for row in await tx.rows("people_by_marketo_id", list_json(marketo_ids)) if marketo_ids else []:
-        record = record_of(row)
+    for record in await read_records(tx, "people_by_marketo_id", list_json(marketo_ids)) if marketo_ids else []:
         found.setdefault(record.marketo_id or "", []).append(record)
     return found

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import aiosqlite
-
 from store import beside, waits
 from store.database import open_database
 from store.errors import StoreBlocked
 from store.faults import translated
-from store.model import MERGEABLE, OBJECTS, PEOPLE, Key, Record
+from store.model import MERGEABLE, OBJECTS, PEOPLE, Entry, Key, Record
 from store.role_keys import forget_old
-from store.rows import entry_of, keys_json, list_json, records_of
+from store.rows import keys_json, list_json, read_entries, read_records
 from store.writer import Transaction
 
 UNFINISHED = "erase_unfinished"
@@ -60,8 +58,8 @@ async def erase(tx: Transaction, record_id: str, now_ms: int, *, running: bool, 
     ids = [record.record_id for record in records]
     keys = [record.key for record in records]
     rows = [row for key in keys for row in await tx.rows("entries_of", *key)]
-    deliver = {row["entry_id"]: entry_of(row) for row in rows if row["flow"] == "deliver"}
-    living = [entry for entry in deliver.values() if entry.state != "dead"]
+    numbers = [row["entry_id"] for row in rows]
+    living = [entry for entry in await read_entries(tx, "entries_by_key", keys_json(keys)) if entry.state != "dead"]
     for entry in living:
         if entry.state == "in_flight" and running:
             return Erased(keys, held=Held(entry.key, "in flight"))
@@ -69,9 +67,9 @@ async def erase(tx: Transaction, record_id: str, now_ms: int, *, running: bool, 
             return Erased(keys, held=Held(entry.key, "open"))
     events = [row[0] for row in await tx.rows("events_naming", list_json(_names([*ids, record_id])))]
     sharers = await beside.sharers(tx, [each.marketo_id for each in records if each.marketo_id and each.object in PEOPLE])
-    waiting = [entry_of(row) for row in await _waiting_for(tx, keys) if row["entry_id"] not in deliver]
+    waiting = [entry for entry in await _waiting_for(tx, keys) if entry.entry_id not in numbers]
     await tx.run("shorten_stories", list_json(ids), 0)
-    await tx.run("delete_entries", list_json([*(row["entry_id"] for row in rows), *events]))
+    await tx.run("delete_entries", list_json([*numbers, *events]))
     await tx.run("delete_scores", keys_json(keys))
     await tx.run("delete_records", keys_json(keys))
     await forget_old(tx, ids)
@@ -96,12 +94,12 @@ async def _family(tx: Transaction, record_id: str) -> list[Record]:
     while fresh:
         family.update((record.key, record) for record in fresh)
         mergeable = [record for record in fresh if record.object in MERGEABLE]
-        rows = await tx.rows("merged_into_any", list_json(record.record_id for record in mergeable))
+        losers = await read_records(tx, "merged_into_any", list_json(record.record_id for record in mergeable))
         winners = [(record.object, record.merged_into) for record in mergeable if record.merged_into]
-        near = [*records_of(rows), *(await waits.records(tx, winners)).values()]
+        near = [*losers, *(await waits.records(tx, winners)).values()]
         fresh = [record for record in near if record.key not in family]
     contacts = [record.record_id for record in family.values() if record.object == "Contact"]
-    roles = records_of(await tx.rows("roles_naming", list_json(contacts)))
+    roles = await read_records(tx, "roles_naming", list_json(contacts))
     return [*family.values(), *(role for role in roles if role.key not in family)]
 
 
@@ -110,9 +108,9 @@ def _names(ids: Sequence[str]) -> list[str]:
     return sorted({record_id[:15] for record_id in ids})
 
 
-async def _waiting_for(tx: Transaction, keys: Sequence[Key]) -> list[aiosqlite.Row]:
+async def _waiting_for(tx: Transaction, keys: Sequence[Key]) -> list[Entry]:
     numbers = [row[0] for row in await tx.rows("waiting_for", keys_json(keys))]
-    return await tx.rows("entries_by_id", list_json(numbers))
+    return await read_entries(tx, "entries_by_id", list_json(numbers))
 
 
 async def unfinished(tx: Transaction) -> bool:

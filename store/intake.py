@@ -22,7 +22,7 @@ from store.merge import (
     verdict,
 )
 from store.model import WAITS_FOR_ROOM, WAITS_TO_LEAVE, Change, Entry, Key, ObjectName, Pending, Record, Unreadable
-from store.rows import entry_of, entry_row, keys_json, list_json, record_of, record_row
+from store.rows import entry_row, keys_json, list_json, read_entries, read_records, record_row
 from store.writer import Transaction
 
 LEFT_ITS_FILTER = "left its filter"
@@ -140,9 +140,9 @@ async def _finish(tx: Transaction, entries: Sequence[Entry]) -> None:
 
 async def renew_children(tx: Transaction, parents: Sequence[Key], what: str, now_ms: int) -> None:
     """Who names these records, and is another in Marketo with them than without, is read and sent whole."""
-    rows = await tx.rows("dependants_of", list_json(parent[1] for parent in parents)) if parents else []
+    children = await read_records(tx, "dependants_of", list_json(parent[1] for parent in parents)) if parents else []
     again: dict[Key, str] = {}
-    for child in map(record_of, rows):
+    for child in children:
         for parent in set(waits.parents_of(child)).intersection(parents):
             if what != LEFT_ITS_FILTER or sides.depends_on(child, parent):
                 again.setdefault(child.key, f"its {parent[0]} {what}")
@@ -241,7 +241,7 @@ def _first(pending: Pending) -> Pending:
 
 
 async def _entries(tx: Transaction, keys: Sequence[Key]) -> dict[Key, Entry]:
-    return {(row["object"], row["record_id"]): entry_of(row) for row in await tx.rows("entries_by_key", keys_json(keys))}
+    return {entry.key: entry for entry in await read_entries(tx, "entries_by_key", keys_json(keys))}
 
 
 async def put_entries(tx: Transaction, entries: Sequence[Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
@@ -338,7 +338,7 @@ class ReadResult:
 
 async def settle_reads(tx: Transaction, results: Mapping[int, ReadResult], now_ms: int) -> list[Key]:
     """Put what was read into the entries it was read for (by entry number); returns the parents that were asked for."""
-    entries = [entry_of(row) for row in await tx.rows("entries_by_id", list_json(results))]
+    entries = await read_entries(tx, "entries_by_id", list_json(results))
     known = await waits.records(tx, [entry.key for entry in entries])
     kept: list[Entry] = []
     finished: list[Entry] = []

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from store.intake import send_again
 from store.model import Record
 from store.outbox import move_people, try_now
-from store.rows import list_json, record_row, records_of
+from store.rows import list_json, read_records, record_row
 from store.scores import primary_order
 from store.writer import Transaction
 
@@ -60,4 +60,4 @@ async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: in
 
 
 async def _behind(tx: Transaction, marketo_ids: Sequence[str]) -> list[Record]:
-    return records_of(await tx.rows("people_by_marketo_id", list_json(marketo_ids))) if marketo_ids else []
+    return await read_records(tx, "people_by_marketo_id", list_json(marketo_ids)) if marketo_ids else []

@@ -38,7 +38,7 @@ from store.model import (
     Ref,
     Retry,
 )
-from store.rows import entry_of, entry_row, keys_json, list_json, record_row, records_of
+from store.rows import entry_row, keys_json, list_json, read_entries, read_records, record_row
 from store.scores import primary_order
 from store.writer import Transaction
 
@@ -62,21 +62,21 @@ async def claim(
     A batch of live changes that is not full is filled up with what a load brought: the call is made anyway. Where more than
     `leave_most` left their filter in a day, those of them that are still here are not taken.
     """
-    rows = await tx.rows("ready", obj, kind, rank, now_ms, most)
-    if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
+    entries = await read_entries(tx, "ready", obj, kind, rank, now_ms, most)
+    if not entries or (len(entries) < most and entries[0].due_ms + linger_ms > now_ms):
         return []
-    if rank == 0 and len(rows) < most:
-        rows += await tx.rows("ready", obj, kind, 1, now_ms, most - len(rows))
-    return await _take(tx, [entry_of(row) for row in rows], leave_most, now_ms)
+    if rank == 0 and len(entries) < most:
+        entries += await read_entries(tx, "ready", obj, kind, 1, now_ms, most - len(entries))
+    return await _take(tx, entries, leave_most, now_ms)
 
 
 async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int, linger_ms: int) -> list[Entry]:
     """Take up to `most` entries whose record has to be read from Salesforce, or none while they are few and young."""
-    rows = await tx.rows("to_read", obj, now_ms, most)
-    if not rows or (len(rows) < most and rows[0]["due_ms"] + linger_ms > now_ms):
+    entries = await read_entries(tx, "to_read", obj, now_ms, most)
+    if not entries or (len(entries) < most and entries[0].due_ms + linger_ms > now_ms):
         return []
-    await tx.run("take", list_json(row["entry_id"] for row in rows))
-    return [entry_of(row) for row in rows]
+    await tx.run("take", list_json(entry.entry_id for entry in entries))
+    return entries
 
 
 async def _take(tx: Transaction, entries: list[Entry], leave_most: int, now_ms: int) -> list[Claimed]:
@@ -136,8 +136,8 @@ async def finish(
     `left`: people whose Marketo person is somebody else's alone from now on; they are looked for, or created, again.
     Returns the handovers that were refused because the taker has a Marketo person of its own.
     """
-    rows = await tx.rows("entries_by_id", list_json(outcome.entry_id for outcome in outcomes))
-    entries = {entry.entry_id: entry for entry in map(entry_of, rows)}
+    numbers = list_json(outcome.entry_id for outcome in outcomes)
+    entries = {entry.entry_id: entry for entry in await read_entries(tx, "entries_by_id", numbers)}
     known = await waits.records(tx, [outcome.key for outcome in outcomes])
     lines = Lines(now_ms)
     done, kept, released = await _sort(tx, outcomes, entries, known, lines)
@@ -353,7 +353,7 @@ async def follow_merges(tx: Transaction, obj: ObjectName, winners: Mapping[str, 
         await tx.run("merged_on", winners[loser], loser)
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(record) for record in known.values()])
-    children = records_of(await tx.rows("children_of", list_json(winners)))
+    children = await read_records(tx, "children_of", list_json(winners))
     for child in children:
         child.account = winners.get(child.account or "", child.account)
         child.contact = winners.get(child.contact or "", child.contact)
@@ -369,7 +369,7 @@ async def forgotten(tx: Transaction, marketo_ids: Sequence[str], now_ms: int) ->
 
     Nothing is sent for that: the deletion is respected until Salesforce says something of the record, or of a child of it.
     """
-    people = records_of(await tx.rows("people_by_marketo_id", list_json(marketo_ids)))
+    people = await read_records(tx, "people_by_marketo_id", list_json(marketo_ids))
     lines = Lines(now_ms)
     for record in people:
         record.marketo_id, record.state, record.filled = None, "seen", frozenset()
@@ -393,7 +393,7 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
     People who may just have been created wait `settle_ms`: Marketo may still be at work on the lost request, and asking it too
     early would create them twice. People whom another record carries were not sent, so nothing of them is in doubt.
     """
-    entries = [entry_of(row) for row in await tx.rows("in_flight")]
+    entries = await read_entries(tx, "in_flight")
     known = await waits.records(tx, [entry.key for entry in entries])
     carried = await _carried(tx, known)
     await tx.run("forget_roles", list_json(entry.record_id for entry in entries if entry.pending.kind == "delete"))
@@ -423,7 +423,7 @@ async def give_back_reads(tx: Transaction, now_ms: int) -> None:
 async def _carried(tx: Transaction, known: Mapping[Key, Record]) -> set[Key]:
     """Those whose Marketo person another record carries, now as when they went out: nobody takes one over that is under way."""
     shared = {record.marketo_id for record in known.values() if record.marketo_id and record.object in PEOPLE}
-    sharers = records_of(await tx.rows("people_by_marketo_id", list_json(shared))) if shared else []
+    sharers = await read_records(tx, "people_by_marketo_id", list_json(shared)) if shared else []
     first: dict[str | None, Record] = {}
     for sharer in sharers:
         first[sharer.marketo_id] = min(first.get(sharer.marketo_id, sharer), sharer, key=_order)

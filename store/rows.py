@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from operator import itemgetter
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from store.model import Entry, Key, Pending, Record
+from store.writer import Transaction
 
-_RECORD = (
+RECORD = (
     *("object", "record_id", "state", "marketo_id", "owner", "account", "opportunity", "contact", "created", "filled"),
     *("sent_key", "merged_into", "joined", "read_s", "known", "commit_ms", "txn", "seq", "story"),
-)  # the columns in the order of a Record's fields
-_FILLED, _KNOWN = _RECORD.index("filled"), _RECORD.index("known")
+)
+"""A record's columns, in the order of a Record's fields."""
+ENTRY = (
+    *("entry_id", "object", "record_id", "CAST(pending AS TEXT)", "state", "waits", "attempts", "tries", "due_ms", "queued_ms"),
+    *("rank", "CAST(later AS TEXT)", "later_first_ms", "code", "cause", "cure"),
+)
+"""Likewise an entry's."""
+_FILLED, _KNOWN = RECORD.index("filled"), RECORD.index("known")
+_PENDING, _LATER = ENTRY.index("CAST(pending AS TEXT)"), ENTRY.index("CAST(later AS TEXT)")
 LEFT = "left"  # in an entry's column: a delete of what has left its filter
 
 
@@ -30,26 +36,26 @@ def list_json(values: Iterable[Any]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
-def records_of(rows: Sequence[sqlite3.Row]) -> list[Record]:
-    """Rows of `record`."""
-    made = []
-    for values in map(list, _columns(rows, _RECORD)):
-        values[_FILLED], values[_KNOWN] = frozenset(orjson.loads(values[_FILLED])), orjson.loads(values[_KNOWN])
-        made.append(Record(*values))
-    return made
+async def read_records(tx: Transaction, name: str, *parameters: Any) -> list[Record]:
+    """The rows of `record` that a query finds."""
+    return list(map(record_of, await tx.lists(name, RECORD, *parameters)))
 
 
-def record_of(row: sqlite3.Row) -> Record:
-    """A row of `record`."""
-    return records_of([row])[0]
+async def read_entries(tx: Transaction, name: str, *parameters: Any) -> list[Entry]:
+    """The rows of `entry` that a query finds."""
+    return list(map(entry_of, await tx.lists(name, ENTRY, *parameters)))
 
 
-def _columns(rows: Sequence[sqlite3.Row], names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The named columns of each row. Their places are found once for all rows: by name, each value costs a search of its own."""
-    if not rows:
-        return iter(())
-    found = rows[0].keys()
-    return map(itemgetter(*(found.index(name) for name in names)), rows)
+def record_of(values: list[Any]) -> Record:
+    """A record of its columns, which are changed for it."""
+    values[_FILLED], values[_KNOWN] = _names(values[_FILLED]), orjson.loads(values[_KNOWN])
+    return Record(*values)
+
+
+@lru_cache(1024)
+def _names(text: str) -> frozenset[str]:
+    """A list of names; most records of a batch have the same."""
+    return frozenset(orjson.loads(text))
 
 
 def record_row(record: Record) -> tuple[Any, ...]:
@@ -77,11 +83,11 @@ def record_row(record: Record) -> tuple[Any, ...]:
     )
 
 
-def pending_of_blob(blob: bytes) -> Pending:
+def pending_of(text: str | bytes) -> Pending:
     """What an entry would send, from its column."""
-    kind, fields, whole, read, first, *doubt = orjson.loads(blob)
-    pending = Pending(kind=kind, fields=fields, whole=whole, read=read, first_commit_ms=first, doubt=frozenset(doubt))
-    return replace(pending, kind="delete", left=True) if kind == LEFT else pending
+    kind, fields, whole, read, first, *doubt = orjson.loads(text)
+    left = kind == LEFT
+    return Pending("delete" if left else kind, fields, whole, read, first, frozenset(doubt), left)
 
 
 def pending_blob(pending: Pending) -> bytes:
@@ -90,26 +96,12 @@ def pending_blob(pending: Pending) -> bytes:
     return orjson.dumps([*values, *sorted(pending.doubt)])
 
 
-def entry_of(row: sqlite3.Row) -> Entry:
-    """A row of `entry`."""
-    return Entry(
-        entry_id=row["entry_id"],
-        object=row["object"],
-        record_id=row["record_id"],
-        pending=pending_of_blob(row["pending"]),
-        state=row["state"],
-        waits=row["waits"],
-        attempts=row["attempts"],
-        tries=row["tries"],
-        due_ms=row["due_ms"],
-        queued_ms=row["queued_ms"],
-        rank=row["rank"],
-        later=pending_of_blob(row["later"]) if row["later"] is not None else None,
-        later_first_ms=row["later_first_ms"],
-        code=row["code"],
-        cause=row["cause"],
-        cure=row["cure"],
-    )
+def entry_of(values: list[Any]) -> Entry:
+    """An entry of its columns, which are changed for it."""
+    values[_PENDING] = pending_of(values[_PENDING])
+    if values[_LATER] is not None:
+        values[_LATER] = pending_of(values[_LATER])
+    return Entry(*values)
 
 
 def entry_row(entry: Entry, died_ms: int = 0) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from store.model import Key
-from store.rows import keys_json, list_json, records_of
+from store.rows import keys_json, list_json, read_records
 from store.writer import Transaction
 
 
@@ -66,7 +66,7 @@ async def remember(tx: Transaction, rows: Sequence[ScoreRow]) -> None:
 
 async def people(tx: Transaction, marketo_ids: Sequence[str]) -> list[Person]:
     """The synced Leads and Contacts behind the given Marketo lead ids."""
-    rows = records_of(await tx.rows("people_by_marketo_id", list_json(marketo_ids)))
+    rows = await read_records(tx, "people_by_marketo_id", list_json(marketo_ids))
     return [
         Person(record.key, record.marketo_id or "", primary_order(record.object, record.created, record.record_id))
         for record in rows

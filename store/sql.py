@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.resources import files
 
 _NAME = re.compile(r"^-- (?P<name>\w+) --$", re.MULTILINE)
@@ -14,6 +15,12 @@ def _named(text: str) -> dict[str, str]:
 
 
 QUERIES = _named(files("store").joinpath("queries.sql").read_text(encoding="utf-8"))
+
+
+@cache
+def gathered(name: str, columns: tuple[str, ...]) -> str:
+    """The statement that gives these columns of a query's rows as one JSON array of arrays."""
+    return f"SELECT json_group_array(json_array({', '.join(columns)})) FROM ({QUERIES[name]})"  # noqa: S608 - names of our own
 
 
 def migrations() -> list[str]:

@@ -33,7 +33,7 @@ from store.model import (
     Stream,
     Unreadable,
 )
-from store.rows import entry_of, keys_json, list_json
+from store.rows import keys_json, list_json, read_entries
 from store.scores import Person, ScoreRow
 from store.upgrade import Upgrade, upgrade
 from store.writer import Transaction, Waiting, Work, Writer
@@ -345,8 +345,8 @@ class Store:
 
     async def in_doubt(self, keys: Sequence[Key]) -> set[Key]:
         """Those of the records of which something was sent, and nobody knows yet whether Marketo took it."""
-        rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
-        return {entry.key for entry in map(entry_of, rows) if entry.state != "dead" and entry.pending.doubt}
+        entries = await self.submit(lambda tx: read_entries(tx, "entries_by_key", keys_json(keys)))
+        return {entry.key for entry in entries if entry.state != "dead" and entry.pending.doubt}
 
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""
@@ -374,9 +374,9 @@ class Store:
 
     async def going(self, keys: Sequence[Key]) -> set[Key]:
         """Those of the records whose deletion in Salesforce has still to be settled."""
-        rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))
-        entries = [entry for entry in map(entry_of, rows) if entry.state != "dead" and entry.pending.kind == "delete"]
-        return {entry.key for entry in entries if not entry.pending.left}
+        entries = await self.submit(lambda tx: read_entries(tx, "entries_by_key", keys_json(keys)))
+        deletes = [entry for entry in entries if entry.state != "dead" and entry.pending.kind == "delete"]
+        return {entry.key for entry in deletes if not entry.pending.left}
 
     async def intend_keys(self, keys: Mapping[str, str], old: Mapping[str, Sequence[str]] | None = None) -> None:
         """Contact roles are about to be sent under these keys (role id → key); `old`: under which they perhaps stand there."""

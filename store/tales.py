@@ -13,7 +13,7 @@ from store import history, scores, waits
 from store.history import Line
 from store.holds import Holds, holds
 from store.model import OBJECTS, DeadLetter, Entry, Key, Record
-from store.rows import entry_of, record_of
+from store.rows import keys_json, list_json, read_entries, read_records
 from store.scores import ScoreRow
 from store.view import reading
 from store.writer import Transaction
@@ -56,7 +56,7 @@ async def tale(path: Path, record_id: str) -> Tale | None:
             return None
         record = next(iter(known.values()))
         rows = await tx.rows("entries_of", *record.key)
-        entry = next((entry_of(row) for row in rows if row["flow"] == "deliver"), None)
+        entry = next(iter(await read_entries(tx, "entries_by_key", keys_json([record.key]))), None)
         refused = next((row for row in rows if row["flow"] == "scores" and row["state"] == "dead"), None)
         beat = await tx.value("get_note", "heartbeat")
         return Tale(
@@ -87,8 +87,7 @@ class _Chain:
 
     async def _link(self, key: Key, depth: int) -> Link:
         record = (await waits.records(self.tx, [key])).get(key)
-        rows = [row for row in await self.tx.rows("entries_of", *key) if row["flow"] == "deliver"]
-        entry = entry_of(rows[0]) if rows else None
+        entry = next(iter(await read_entries(self.tx, "entries_by_key", keys_json([key]))), None)
         if key in self.told:
             return Link(key, record, entry, again=True)
         self.told.add(key)
@@ -99,8 +98,8 @@ async def _sharers(tx: Transaction, record: Record) -> list[Record]:
     """The other living people behind the same Marketo person."""
     if record.marketo_id is None or record.object not in {"Contact", "Lead"}:
         return []
-    rows = await tx.rows("people_by_marketo_id", orjson.dumps([record.marketo_id]).decode())
-    return [other for other in map(record_of, rows) if other.key != record.key]
+    people = await read_records(tx, "people_by_marketo_id", list_json([record.marketo_id]))
+    return [other for other in people if other.key != record.key]
 
 
 def _letter(row: Any) -> DeadLetter:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from store.history import Lines
 from store.model import REF_OBJECT, REFS, Entry, Key, ObjectName, Pending, Record
-from store.rows import entry_of, entry_row, keys_json, list_json, record_row, records_of
+from store.rows import entry_row, keys_json, list_json, read_entries, read_records, record_row
 from store.writer import Transaction
 
 
 async def records(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Record]:
     """The known records among the keys."""
-    return {record.key: record for record in records_of(await tx.rows("records_by_key", keys_json(keys)))}
+    return {record.key: record for record in await read_records(tx, "records_by_key", keys_json(keys))}
 
 
 def parents_of(record: Record) -> list[Key]:
@@ -129,8 +129,8 @@ async def _free_parent_deletes(tx: Transaction, entries: Sequence[Entry], known:
     """A child that came back is no delete any more that its parents' deletes would wait for."""
     keys = [entry.key for entry in entries if any(parent[0] != "User" for parent in parents_of(known[entry.key]))]
     waiting = [row["entry_id"] for row in await tx.rows("waiting_for", keys_json(keys))] if keys else []
-    rows = await tx.rows("entries_by_id", list_json(waiting)) if waiting else []
-    deletes = [entry_of(row) for row in rows if row["kind"] == "delete" and row["state"] == "open"]
+    found = await read_entries(tx, "entries_by_id", list_json(waiting)) if waiting else []
+    deletes = [entry for entry in found if entry.pending.kind == "delete" and entry.state == "open"]
     if deletes:
         await work_out(tx, deletes, await records(tx, [entry.key for entry in deletes]), now_ms)
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from store import view
 from store.model import OBJECTS, PEOPLE, Ack, Claimed, Entry, Key, ObjectName
-from store.rows import entry_of, keys_json
+from store.rows import keys_json, read_entries
 from store.store import Store
 from stream.capture import Capture
 from stream.changes import Echo
@@ -142,8 +142,8 @@ class Fuzzed:
         await asyncio.gather(running, waiting, return_exceptions=True)
 
     async def _mark(self, store: Store) -> None:
-        rows = await store.submit(lambda tx: tx.rows("entries_by_key", keys_json(real_keys())))
-        self.marks.append((len(self.lines), self.capture.echoes, {entry.record_id: entry for entry in map(entry_of, rows)}))
+        entries = await store.submit(lambda tx: read_entries(tx, "entries_by_key", keys_json(real_keys())))
+        self.marks.append((len(self.lines), self.capture.echoes, {entry.record_id: entry for entry in entries}))
 
     def parts(self) -> Iterator[tuple[list[Any], bool, dict[str, Entry]]]:
         """For each batch, what was said, whether there was an echo in it, and the real records' entries after it."""
