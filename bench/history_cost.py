@@ -19,7 +19,7 @@ from typing import Any
 
 from store import history, intake
 from store.model import Ack, Change, Record, Replay
-from store.rows import record_row
+from store.rows import list_json, record_row
 from store.store import Store
 from stream.ids import widen
 
@@ -61,7 +61,7 @@ async def prepared(store: Store, ids: list[str]) -> None:
         ]
         rows = [record_row(record) for record in known]
         await store.submit(lambda tx, rows=rows: tx.run_many("put_record", rows))  # type: ignore[misc] # a default binds it
-    await store.submit(lambda tx: tx.run("put_line", 15_000_000, 0, "", NOW_MS, b"[]"))
+    await store.submit(lambda tx: tx.run("put_lines", list_json([(15_000_000, 0, "", NOW_MS, "[]")])))
 
 
 async def turn(store: Store, ids: list[str], number: int, switch: Switch) -> None:

@@ -54,7 +54,7 @@ class Lines:
     """The lines of one transaction, in their order. `write` comes before the records' rows."""
 
     now_ms: int
-    _told: list[tuple[Record, bytes]] = field(default_factory=list)
+    _told: list[tuple[Record, str]] = field(default_factory=list)
 
     def add(
         self,
@@ -70,7 +70,8 @@ class Lines:
         together: int = 0,
     ) -> None:
         """One more line of this record."""
-        self._told.append((record, orjson.dumps((what, source, fields, txn, code, cause, marketo_id, together))))
+        line = told(what, source=source, fields=fields, txn=txn, code=code, cause=cause, marketo_id=marketo_id, together=together)
+        self._told.append((record, line))
 
     async def write(self, tx: Transaction) -> None:
         """Put the lines at the table's end, and name the last of each record in it."""
@@ -78,12 +79,27 @@ class Lines:
             return
         seq = await tx.value("last_line") or 0
         rows = []
-        for record, told in self._told:
+        for record, line in self._told:
             seq += 1
-            rows.append((seq, record.story, record.record_id, self.now_ms, told))
+            rows.append((seq, record.story, record.record_id, self.now_ms, line))
             record.story = seq
         self._told.clear()
-        await tx.run_many("put_line", rows)
+        await tx.run("put_lines", list_json(rows))
+
+
+def told(
+    what: What,
+    *,
+    source: str = "",
+    fields: str = "",
+    txn: str = "",
+    code: str = "",
+    cause: str = "",
+    marketo_id: str | None = None,
+    together: int = 0,
+) -> str:
+    """What a line tells, as it is kept."""
+    return orjson.dumps((what, source, fields, txn, code, cause, marketo_id, together)).decode()
 
 
 @dataclass(frozen=True, slots=True)

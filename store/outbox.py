@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import orjson
 
-from store import leaving, waits
+from store import acks, leaving, waits
 from store.history import Lines
 from store.intake import LEFT_ITS_FILTER, append, perhaps_created, put_entries, renew_children, send_again
 from store.merge import merge
@@ -136,16 +136,9 @@ async def finish(
     `left`: people whose Marketo person is somebody else's alone from now on; they are looked for, or created, again.
     Returns the handovers that were refused because the taker has a Marketo person of its own.
     """
-    numbers = list_json(outcome.entry_id for outcome in outcomes)
-    entries = {entry.entry_id: entry for entry in await read_entries(tx, "entries_by_id", numbers)}
-    known = await waits.records(tx, [outcome.key for outcome in outcomes])
-    lines = Lines(now_ms)
-    done, kept, released = await _sort(tx, outcomes, entries, known, lines)
-    await lines.write(tx)
-    await tx.run_many("put_record", [record_row(known[outcome.key]) for outcome in outcomes])
-    await tx.run("delete_entries", list_json(entry.entry_id for entry in done))
-    await put_entries(tx, [entry for entry in kept if entry.state == "open"], known, now_ms)
-    await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
+    plain, others = await acks.split(tx, outcomes)
+    await acks.write(tx, plain, now_ms)
+    released = [each.ack.key for each in plain] + (await _one_by_one(tx, others, now_ms) if others else [])
     await waits.let_go(tx, released)
     refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
     parted = "it shares its Marketo person no longer"
@@ -161,6 +154,21 @@ async def finish(
     if follow_ups:
         await append(tx, follow_ups, now_ms)
     return refused
+
+
+async def _one_by_one(tx: Transaction, outcomes: Sequence[Outcome], now_ms: int) -> list[Key]:
+    """Write down what became of each entry; returns the records nobody waits for any more."""
+    numbers = list_json(outcome.entry_id for outcome in outcomes)
+    entries = {entry.entry_id: entry for entry in await read_entries(tx, "entries_by_id", numbers)}
+    known = await waits.records(tx, [outcome.key for outcome in outcomes])
+    lines = Lines(now_ms)
+    done, kept, released = await _sort(tx, outcomes, entries, known, lines)
+    await lines.write(tx)
+    await tx.run_many("put_record", [record_row(known[outcome.key]) for outcome in outcomes])
+    await tx.run("delete_entries", list_json(entry.entry_id for entry in done))
+    await put_entries(tx, [entry for entry in kept if entry.state == "open"], known, now_ms)
+    await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
+    return released
 
 
 async def move_people(tx: Transaction, people: Sequence[Record], marketo_id: str | None, now_ms: int, why: str) -> None:

@@ -57,6 +57,23 @@ ON CONFLICT (object, record_id, flow) DO UPDATE SET
     state = 'dead', pending = excluded.pending, attempts = excluded.attempts, code = excluded.code, cause = excluded.cause,
     cure = excluded.cure, died_ms = excluded.died_ms;
 
+-- acked --
+-- How the records of the given entries stand, where nothing arrived while the entry was in flight; ?1 is a JSON array of their numbers.
+SELECT e.entry_id, r.marketo_id, r.filled, r.story FROM json_each(?1) k
+CROSS JOIN entry e ON e.entry_id = k.value
+CROSS JOIN record r ON r.object = e.object AND r.record_id = e.record_id
+WHERE e.later IS NULL;
+
+-- accept --
+-- Marketo has accepted records that it had before. ?1 is a JSON array of [object, record id, filled, story].
+UPDATE record SET state = 'synced', filled = k.value ->> 2, story = k.value ->> 3
+FROM json_each(?1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
+
+-- accept_as --
+-- Likewise those that are found or created there; ?1 is a JSON array of [object, record id, filled, story, Marketo id].
+UPDATE record SET state = 'synced', filled = k.value ->> 2, story = k.value ->> 3, marketo_id = k.value ->> 4
+FROM json_each(?1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
+
 -- delete_entries --
 -- Entries that are done; their waits go with them. ?1 is a JSON array of entry numbers.
 DELETE FROM entry WHERE entry_id IN (SELECT value FROM json_each(?1));
@@ -400,9 +417,10 @@ WHERE object = ?1 AND record_id > ?2 AND state IN (SELECT value FROM json_each(?
 -- The number of the newest line of any story, or null.
 SELECT max(seq) AS seq FROM history;
 
--- put_line --
--- One line of a record's story.
-INSERT INTO history (seq, before, record_id, at_ms, told) VALUES (?, ?, ?, ?, ?);
+-- put_lines --
+-- Lines of records' stories; ?1 is a JSON array of [number, the one before, record id, time, what is told].
+INSERT INTO history (seq, before, record_id, at_ms, told)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BLOB) FROM json_each(?1);
 
 -- story --
 -- The last ?3 lines of a record's story, newest first.

@@ -112,7 +112,7 @@ def _acknowledged(item: Item, result: RecordResult, together: int) -> Ack:
         entry.entry_id,
         entry.key,
         marketo_id=known or result.marketo_id,
-        filled=planned.filled & item.body.keys(),
+        filled=planned.filled.intersection(item.body),
         emptied=planned.emptied,
         sent_key=planned.key or None,
         did="created" if result.status == "created" else "updated",

@@ -1,0 +1,87 @@
+"""Plain acknowledgements, all of a batch at once: most of what is sent is accepted, and nothing else has happened meanwhile.
+
+outcomes ──split──▶ plain: accepted, nothing arrived in flight ──write──▶ a statement for all lines, records, entries
+             └────▶ the others, record by record (`store/outbox.py`)
+
+Both ways leave the same in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from store import history
+from store.model import Ack, Outcome
+from store.rows import list_json
+from store.writer import Transaction
+
+_STANDING = ("entry_id", "marketo_id", "filled", "story")
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A plain acknowledgement, and how its record stands."""
+
+    ack: Ack
+    marketo_id: str | None
+    filled: str
+    story: int
+
+
+async def split(tx: Transaction, outcomes: Sequence[Outcome]) -> tuple[list[Plain], list[Outcome]]:
+    """The plain ones among the outcomes, and the others."""
+    accepted = [outcome.entry_id for outcome in outcomes if _is_accepted(outcome)]
+    standing = {row[0]: row for row in await tx.lists("acked", _STANDING, list_json(accepted))} if accepted else {}
+    plain, others = list[Plain](), list[Outcome]()
+    for outcome in outcomes:
+        if isinstance(outcome, Ack) and outcome.entry_id in standing:
+            plain.append(Plain(outcome, *standing[outcome.entry_id][1:]))
+        else:
+            others.append(outcome)
+    return plain, others
+
+
+def _is_accepted(outcome: Outcome) -> bool:
+    """Whether Marketo has it now, and that is all: a role's key changes with it."""
+    return (
+        isinstance(outcome, Ack)
+        and outcome.state == "synced"
+        and outcome.sent_key is None
+        and not (outcome.forget_marketo_id or outcome.removed)
+    )
+
+
+async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> None:
+    """Tell it in the stories, remember it in the records; the entries are done."""
+    if not plain:
+        return
+    newest = await tx.value("last_line") or 0
+    lines, known, found = list[Any](), list[Any](), list[Any]()
+    for seq, each in enumerate(plain, newest + 1):
+        ack = each.ack
+        obj, record_id = ack.key
+        marketo_id = ack.marketo_id or each.marketo_id
+        told = history.told(ack.did, fields=ack.sent, cause=ack.why, marketo_id=marketo_id, together=ack.together)
+        lines.append((seq, each.story, record_id, now_ms, told))
+        filled = _filled(each.filled, ack.emptied, ack.filled)
+        if ack.marketo_id is None or ack.marketo_id == each.marketo_id:
+            known.append((obj, record_id, filled, seq))
+        else:
+            found.append((obj, record_id, filled, seq, ack.marketo_id))
+    await tx.run("put_lines", list_json(lines))
+    if known:
+        await tx.run("accept", list_json(known))
+    if found:
+        await tx.run("accept_as", list_json(found))
+    await tx.run("delete_entries", list_json(each.ack.entry_id for each in plain))
+
+
+@lru_cache(1024)
+def _filled(text: str, emptied: frozenset[str], filled: frozenset[str]) -> str:
+    """The column of filled fields after these were emptied and those filled; most of a batch have the same."""
+    return list_json(sorted((frozenset[str](orjson.loads(text)) - emptied) | filled))
