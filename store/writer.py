@@ -6,14 +6,15 @@
 
 A caller that is cancelled only stops waiting: its work is finished and committed all the same, so no transaction is ever left
 open. Several pieces of work that wait at the same time share one commit, each inside a savepoint of its own. A piece of work may
-run more than once before it is committed: it begins from its arguments, which it leaves as they are, and from the database.
+run more than once before it is committed: it begins from its arguments, which it leaves as they are, and from the database. It
+runs from end to end in SQLite's own thread, and awaits nothing but its transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -51,7 +52,7 @@ class Waiting(Protocol):
 
 
 class Transaction:
-    """What a piece of work may do: named statements on the committer's connection."""
+    """What a piece of work may do: named statements on a connection."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
@@ -79,10 +80,55 @@ class Transaction:
         await cursor.close()
         return count
 
-    async def run_many(self, name: str, parameters: Sequence[Iterable[Any]]) -> None:
+    async def run_many(self, name: str, parameters: Sequence[Sequence[Any]]) -> None:
         """Run a named statement for each row of parameters."""
         if parameters:
             await self._connection.executemany(QUERIES[name], parameters)
+
+
+class _InPlace(Transaction):
+    """The committer's: it is used in SQLite's own thread, so no statement waits for anything."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        super().__init__(connection)
+        self._raw: sqlite3.Connection = connection._conn  # noqa: SLF001 - aiosqlite hands out no other way into its thread
+
+    async def rows(self, name: str, *parameters: Any) -> list[sqlite3.Row]:
+        return self._raw.execute(QUERIES[name], parameters).fetchall()
+
+    async def lists(self, name: str, columns: tuple[str, ...], *parameters: Any) -> list[list[Any]]:
+        found = self._raw.execute(gathered(name, columns), parameters).fetchone()
+        return orjson.loads(found[0])  # type: ignore[no-any-return] # as above
+
+    async def run(self, name: str, *parameters: Any) -> int:
+        return self._raw.execute(QUERIES[name], parameters).rowcount
+
+    async def run_many(self, name: str, parameters: Sequence[Sequence[Any]]) -> None:
+        if parameters:
+            self._raw.executemany(QUERIES[name], parameters)
+
+    def attempt(self, work: Work[T]) -> tuple[T | None, Exception | None]:
+        """One piece of work from its beginning to its end, and its result or error; with an error nothing of it is left."""
+        result, failed = None, None
+        self._raw.execute("SAVEPOINT work")
+        try:
+            result = _at_once(work(self))
+        except Exception as error:
+            if isinstance(error, sqlite3.Error) and is_of_the_file(error):
+                raise
+            failed = error
+            self._raw.execute("ROLLBACK TO work")
+        self._raw.execute("RELEASE work")
+        return result, failed
+
+
+def _at_once(work: Awaitable[T]) -> T:
+    """The result of what awaits nothing but its transaction."""
+    try:
+        next(work.__await__())
+    except StopIteration as ended:
+        return ended.value  # type: ignore[no-any-return] # what the coroutine returned
+    raise StoreError("a piece of work waits for something other than its transaction")
 
 
 @dataclass(slots=True)
@@ -243,16 +289,10 @@ class Writer:
         await self.connection.commit()
 
     async def _work(self, job: _Job) -> None:
+        """All of it in SQLite's own thread: a change of threads for each statement costs more than most of them do."""
         job.result = job.error = None
-        await self.connection.execute("SAVEPOINT work")
-        try:
-            job.result = await job.work(Transaction(self.connection))
-        except Exception as error:
-            if isinstance(error, sqlite3.Error) and is_of_the_file(error):
-                raise
-            job.error = error
-            await self.connection.execute("ROLLBACK TO work")
-        await self.connection.execute("RELEASE work")
+        tx = _InPlace(self.connection)
+        job.result, job.error = await self.connection._execute(tx.attempt, job.work)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
 
     async def _undo(self) -> None:
         if self.connection.in_transaction:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Generator
 from pathlib import Path
+from threading import Event
+from types import coroutine
 
 import pytest
 
@@ -57,15 +60,15 @@ async def test_events_without_their_position_are_not_stored(outbox: Outbox) -> N
 
 
 async def test_the_work_of_a_cancelled_caller_is_committed_all_the_same(outbox: Outbox) -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
+    begun, go = Event(), Event()
 
     async def slow(tx: Transaction) -> None:
         begun.set()
-        await go.wait()
+        go.wait()
         await tx.run("put_note", "slow", "1")
 
     caller = asyncio.create_task(outbox.store.submit(slow))
-    await begun.wait()
+    await asyncio.to_thread(begun.wait)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -74,20 +77,34 @@ async def test_the_work_of_a_cancelled_caller_is_committed_all_the_same(outbox: 
 
 
 async def test_a_cancelled_callers_failure_disturbs_nobody(outbox: Outbox) -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
+    begun, go = Event(), Event()
 
     async def failing(_: Transaction) -> None:
         begun.set()
-        await go.wait()
+        go.wait()
         raise LookupError("nobody listens")
 
     caller = asyncio.create_task(outbox.store.submit(failing))
-    await begun.wait()
+    await asyncio.to_thread(begun.wait)
     caller.cancel()
     go.set()
     await asyncio.gather(caller, return_exceptions=True)
     await outbox.store.put_note("after", 1)
     assert await outbox.store.note("after") == 1
+
+
+async def test_work_that_waits_for_something_else_is_an_error_and_holds_nobody_up(outbox: Outbox) -> None:
+    @coroutine
+    def turn() -> Generator[None, None, None]:
+        yield
+
+    async def waiting(tx: Transaction) -> None:
+        await tx.run("put_note", "half", "1")
+        await turn()
+
+    with pytest.raises(StoreError, match="other than its transaction"):
+        await outbox.store.submit(waiting)
+    assert await outbox.store.note("half") is None
 
 
 async def test_closing_commits_what_is_queued(tmp_path: Path) -> None:
