@@ -89,9 +89,12 @@ class Store:
         if self.lock is not None:
             self.lock.release()
 
-    async def submit(self, work: Work[T], *, waits: bool = True) -> T:
-        """Run one piece of work in a transaction; `waits=False`: StoreBlocked at once while the file cannot be written."""
-        return await self.writer.submit(work, waits=waits)
+    async def submit(self, work: Work[T], *, waits: bool = True, in_loop: bool = False) -> T:
+        """Run one piece of work in a transaction; `waits=False`: StoreBlocked at once while the file cannot be written.
+
+        `in_loop`: it calls back into what belongs to the event loop.
+        """
+        return await self.writer.submit(work, waits=waits, in_loop=in_loop)
 
     def wait_with(self, waiting: Waiting) -> None:
         """From now on wait in this way while the file cannot be written; until then what cannot be written fails."""
@@ -363,6 +366,12 @@ class Store:
         """The known records among the keys."""
         return await self.submit(lambda tx: waits.records(tx, keys))
 
+    async def marketo_ids(self, keys: Sequence[Key]) -> dict[Key, str | None]:
+        """Behind which Marketo person each of these known records stands."""
+        columns = ("object", "record_id", "marketo_id")
+        rows = await self.submit(lambda tx: tx.lists("records_by_key", columns, keys_json(keys)))
+        return {(obj, record_id): marketo_id for obj, record_id, marketo_id in rows}
+
     async def sharers(self, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:
         """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
         return await self.submit(lambda tx: beside.sharers(tx, marketo_ids))
@@ -438,11 +447,11 @@ class Store:
 
     async def put_note(self, name: str, value: Any) -> None:
         """Write a small fact."""
-        await self.put_notes(lambda: {name: value})
+        await self.submit(partial(_put_notes, facts=lambda: {name: value}))
 
     async def put_notes(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         """Write small facts, all or none, as they are when it is their turn among all other work."""
-        await self.submit(partial(_put_notes, facts=facts))
+        await self.submit(partial(_put_notes, facts=facts), in_loop=True)
 
     async def beat(self, notes: Callable[[], Mapping[str, Any]], *, ended_ms: int | None = None) -> None:
         """Write the heartbeat's notes, as they are when it is their turn among all other work.
@@ -456,7 +465,7 @@ class Store:
                 await outbox.give_back_reads(tx, ended_ms)
             await _put_notes(tx, notes)
 
-        await self.submit(work, waits=False)
+        await self.submit(work, waits=False, in_loop=True)
 
     async def shift_times(self, ms: int, note: str, value: Any, then: Callable[[], None] = lambda: None) -> None:
         """The clock was set by so much: every time in the store moves with it, and the note tells up to where.
@@ -469,7 +478,7 @@ class Store:
             await times.shift(tx, ms, note, value)
             then()
 
-        await self.submit(work)
+        await self.submit(work, in_loop=True)
         self.wake()
 
     async def bring_near(self, latest_ms: int, due_ms: int) -> int:

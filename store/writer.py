@@ -7,7 +7,7 @@
 A caller that is cancelled only stops waiting: its work is finished and committed all the same, so no transaction is ever left
 open. Several pieces of work that wait at the same time share one commit, each inside a savepoint of its own. A piece of work may
 run more than once before it is committed: it begins from its arguments, which it leaves as they are, and from the database. It
-runs from end to end in SQLite's own thread, and awaits nothing but its transaction.
+runs from end to end in SQLite's own thread, unless it calls back into the loop, and awaits nothing but its transaction.
 """
 
 from __future__ import annotations
@@ -85,6 +85,10 @@ class Transaction:
         if parameters:
             await self._connection.executemany(QUERIES[name], parameters)
 
+    async def order(self, statement: str) -> None:
+        """What begins and ends transactions and their parts."""
+        await self._connection.execute(statement)
+
 
 class _InPlace(Transaction):
     """The committer's: it is used in SQLite's own thread, so no statement waits for anything."""
@@ -107,19 +111,8 @@ class _InPlace(Transaction):
         if parameters:
             self._raw.executemany(QUERIES[name], parameters)
 
-    def attempt(self, work: Work[T]) -> tuple[T | None, Exception | None]:
-        """One piece of work from its beginning to its end, and its result or error; with an error nothing of it is left."""
-        result, failed = None, None
-        self._raw.execute("SAVEPOINT work")
-        try:
-            result = _at_once(work(self))
-        except Exception as error:
-            if isinstance(error, sqlite3.Error) and is_of_the_file(error):
-                raise
-            failed = error
-            self._raw.execute("ROLLBACK TO work")
-        self._raw.execute("RELEASE work")
-        return result, failed
+    async def order(self, statement: str) -> None:
+        self._raw.execute(statement)
 
 
 def _at_once(work: Awaitable[T]) -> T:
@@ -136,6 +129,7 @@ class _Job:
     work: Work[Any]
     done: asyncio.Future[Any]
     waits: bool = True
+    in_loop: bool = False
     result: Any = None
     error: Exception | None = None
 
@@ -151,6 +145,28 @@ class _Job:
         if not self.done.done():
             self.done.set_exception(error if isinstance(error, Exception) else StoreError("the store was closed"))
             self.done.exception()
+
+
+async def _all(tx: Transaction, jobs: Sequence[_Job]) -> None:
+    """All of these pieces of work, and the commit."""
+    await tx.order("BEGIN IMMEDIATE")
+    for job in jobs:
+        await _one(tx, job)
+    await tx.order("COMMIT")
+
+
+async def _one(tx: Transaction, job: _Job) -> None:
+    """One piece of work from its beginning to its end; of one that ends with an error nothing is left."""
+    job.result = job.error = None
+    await tx.order("SAVEPOINT work")
+    try:
+        job.result = await job.work(tx)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and is_of_the_file(error):
+            raise
+        job.error = error
+        await tx.order("ROLLBACK TO work")
+    await tx.order("RELEASE work")
 
 
 @dataclass(slots=True)
@@ -173,8 +189,9 @@ class Writer:
     def __post_init__(self) -> None:
         self._files = OpenFiles(self.path)
 
-    async def submit(self, work: Work[T], *, waits: bool = True) -> T:
-        """Run the work in a transaction and return its result once it is committed and on disk.
+    async def submit(self, work: Work[T], *, waits: bool = True, in_loop: bool = False) -> T:
+        """Run the work in a transaction and return its result once it is committed and on disk. `in_loop`: it calls back into
+        what belongs to the event loop, and runs there.
 
         Raises what the work raised (its own changes undone), or StoreError where the store is at its end. Where the file cannot
         be written just now, a caller with `waits=False` gets StoreBlocked at once; its work may be done later all the same.
@@ -184,7 +201,7 @@ class Writer:
         if self.blocked is not None and not waits:
             raise self.blocked
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Job(work, done, waits))
+        await self._queue.put(_Job(work, done, waits, in_loop))
         return await asyncio.shield(done)
 
     async def run(self) -> None:
@@ -283,16 +300,21 @@ class Writer:
             await asyncio.gather(*waits, return_exceptions=True)
 
     async def _transaction(self, jobs: list[_Job]) -> None:
-        await self.connection.execute("BEGIN IMMEDIATE")
-        for job in jobs:
-            await self._work(job)
-        await self.connection.commit()
+        if any(job.in_loop for job in jobs):
+            await _all(Transaction(self.connection), jobs)
+        else:
+            await self._there(_all, jobs)
 
     async def _work(self, job: _Job) -> None:
-        """All of it in SQLite's own thread: a change of threads for each statement costs more than most of them do."""
-        job.result = job.error = None
+        if job.in_loop:
+            await _one(Transaction(self.connection), job)
+        else:
+            await self._there(_one, job)
+
+    async def _there(self, step: Callable[[Transaction, T], Awaitable[None]], argument: T) -> None:
+        """Take this step in SQLite's own thread: a change of threads for each statement costs more than most statements do."""
         tx = _InPlace(self.connection)
-        job.result, job.error = await self.connection._execute(tx.attempt, job.work)  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
+        await self.connection._execute(lambda: _at_once(step(tx, argument)))  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
 
     async def _undo(self) -> None:
         if self.connection.in_transaction:
