@@ -155,6 +155,10 @@ class Services:
                 await asyncio.sleep(0.001)
         return took
 
+    def arrived(self) -> int:
+        """How many records were accepted since the last count."""
+        return self.marketo.census.records
+
     def counted(self) -> dict[str, Any]:
         """What arrived since the last time, and over how long."""
         census, self.marketo.census = self.marketo.census, Census()
