@@ -103,6 +103,8 @@ async def _apart(tx: Transaction, entries: list[Entry], known: dict[Key, Record]
     deletes = [entry.record_id for entry in entries if entry.pending.kind == "delete"]
     going = {(row["object"], row["record_id"]) for row in await tx.rows("deletes_in_flight")}
     named = {row["record_id"] for row in await tx.rows("parents_in_flight", list_json(deletes))} if deletes else set()
+    if not going and not named:
+        return entries
     crossing = [
         entry
         for entry in entries
@@ -119,6 +121,8 @@ def _lacks_parent(record: Record, parents: dict[Key, Record]) -> bool:
 
 
 def _by_ref(record: Record, parents: dict[Key, Record]) -> dict[Ref, Record]:
+    if not parents:
+        return {}
     return {ref: parents[key] for ref in REFS if (parent := record.ref(ref)) and (key := (REF_OBJECT[ref], parent)) in parents}
 
 
@@ -420,7 +424,7 @@ async def recover(tx: Transaction, now_ms: int, settle_ms: int) -> int:
 
 async def give_back_reads(tx: Transaction, now_ms: int) -> None:
     """Nobody reads any more: what was being read goes back as it was, with what arrived meanwhile."""
-    entries = [entry for row in await tx.rows("in_flight") if (entry := entry_of(row)).pending.read]
+    entries = [entry for entry in await read_entries(tx, "in_flight") if entry.pending.read]
     known = await waits.records(tx, [entry.key for entry in entries])
     for entry in entries:
         _put_back(entry, known[entry.key], now_ms)

@@ -48,7 +48,8 @@ async def read_entries(tx: Transaction, name: str, *parameters: Any) -> list[Ent
 
 def record_of(values: list[Any]) -> Record:
     """A record of its columns, which are changed for it."""
-    values[_FILLED], values[_KNOWN] = _names(values[_FILLED]), orjson.loads(values[_KNOWN])
+    known = values[_KNOWN]
+    values[_FILLED], values[_KNOWN] = _names(values[_FILLED]), orjson.loads(known) if known != "{}" else {}
     return Record(*values)
 
 
@@ -86,8 +87,9 @@ def record_row(record: Record) -> tuple[Any, ...]:
 def pending_of(text: str | bytes) -> Pending:
     """What an entry would send, from its column."""
     kind, fields, whole, read, first, *doubt = orjson.loads(text)
-    left = kind == LEFT
-    return Pending("delete" if left else kind, fields, whole, read, first, frozenset(doubt), left)
+    if kind == LEFT:
+        return Pending("delete", fields, whole, read, first, frozenset(doubt), left=True)
+    return Pending(kind, fields, whole, read, first, frozenset(doubt))
 
 
 def pending_blob(pending: Pending) -> bytes:

@@ -22,6 +22,8 @@ async def records(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Record]:
 
 def parents_of(record: Record) -> list[Key]:
     """The records this one names as its parents."""
+    if not (record.owner or record.account or record.opportunity or record.contact):
+        return []
     return [(REF_OBJECT[ref], parent) for ref in REFS if (parent := record.ref(ref))]
 
 

@@ -219,6 +219,15 @@ class Target:
     data_type: str
     length: int
     rule: FieldRule | None = None
+    takes_text: bool = field(init=False, compare=False, repr=False)
+    """Whether a text that is short enough is sent as it is, always."""
+
+    def __post_init__(self) -> None:
+        """Look once."""
+        typed = (
+            self.data_type in {"boolean", "date", "datetime", "email"} or self.data_type in NUMERIC or self.data_type in DECIMAL
+        )
+        object.__setattr__(self, "takes_text", not typed and self.rule is None and self.name not in TRUE_ONLY)
 
     @property
     def policy(self) -> Policy:
@@ -247,6 +256,10 @@ class ObjectMapping:
         """Look once which those are."""
         names = frozenset(target.name for target in self.targets.values() if target.policy == "if_empty")
         object.__setattr__(self, "if_empty", names)
+
+    def touched(self, sources: Collection[str]) -> Iterable[tuple[str, Target]]:
+        """The targets of these Salesforce fields, in the mapping's order."""
+        return [(source, target) for source, target in self.targets.items() if source in sources]
 
     def names_of(self, sources: Iterable[str]) -> frozenset[str]:
         """The Marketo fields of these Salesforce fields."""

@@ -193,6 +193,10 @@ class _Draft:
 
     def fill(self, target: Target, value: Any) -> None:
         """Send a value."""
+        if target.takes_text and type(value) is str and len(value) <= target.length:
+            self.fields[target.name] = value
+            self.filled.add(target.name)
+            return
         sent = convert(value, target)
         if target.policy == "true_only" and sent is not True:
             return
@@ -240,13 +244,14 @@ def _upsert(claimed: Claimed, mapping: ObjectMapping, rules: Rules) -> Plan:
         filled=frozenset(draft.filled),
         emptied=frozenset(draft.emptied - draft.filled),
         shortened=tuple(draft.shortened),
-        if_empty=mapping.if_empty & draft.fields.keys(),
+        if_empty=mapping.if_empty.intersection(draft.fields),
     )
 
 
 def _fill_mapped(draft: _Draft, claimed: Claimed) -> None:
     pending, record = claimed.entry.pending, claimed.record
-    for source, target in draft.mapping.targets.items():
+    told = pending.fields.keys() | pending.doubt if pending.doubt else pending.fields
+    for source, target in draft.mapping.targets.items() if pending.whole else draft.mapping.touched(told):
         value = pending.fields.get(source)
         if value is not None:
             if not (source == "Company" and record.account):
@@ -321,7 +326,7 @@ def _role(draft: _Draft, claimed: Claimed, rules: Rules) -> Plan:
         frozenset(draft.emptied),
         key=key,
         stale_key=stale,
-        if_empty=draft.mapping.if_empty & fields.keys(),
+        if_empty=draft.mapping.if_empty.intersection(fields),
     )
 
 

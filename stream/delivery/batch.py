@@ -18,7 +18,7 @@ from stream.clock import Clock
 from stream.delivery.poison import Poison
 from stream.errors import StreamError
 from stream.marketo.answers import RecordResult
-from stream.marketo.client import MOST_BODY_BYTES, MOST_RECORDS, record_bytes
+from stream.marketo.client import MOST_BODY_BYTES, MOST_RECORDS, body_bytes, record_bytes
 from stream.marketo.codes import rule_of
 from stream.marketo.outcomes import Operation, Outcome, judge_error, judge_record
 from stream.plan import Remove, Upsert
@@ -232,6 +232,9 @@ def _without_company(items: Sequence[Item]) -> bool:
 
 def cut(items: Sequence[Item], most_records: int) -> Iterator[list[Item]]:
     """The items in calls of at most so many records and Marketo's 1 MB; one that is larger alone goes alone."""
+    if 0 < len(items) <= most_records and body_bytes([item.body for item in items]) <= MOST_BODY_BYTES:
+        yield list(items)
+        return
     part: list[Item] = []
     size = 1000
     for item in items:

@@ -76,7 +76,8 @@ class Dispatch:
         merging: dict[Key, list[Claimed]] = {}
         plans: list[tuple[Claimed, Plan]] = []
         for each in await self.merges.follow(claimed, settled):
-            each.record.filled |= mapping.names_of(each.entry.pending.doubt)  # whoever takes the person over answers for it too
+            if each.entry.pending.doubt:  # whoever takes the person over answers for it too
+                each.record.filled |= mapping.names_of(each.entry.pending.doubt)
             plans.append((each, plan(each, mapping, self.rules)))
         for each, planned in await self._found(plans, settled):
             if isinstance(planned, Merge) and not self.holds.poison.stopped:
@@ -93,8 +94,9 @@ class Dispatch:
         def replan(again: Claimed) -> Plan:
             return plan(again, mapping, self.rules)
 
-        for members in rounds(items, _keys_of):
-            async with self.exclusion.hold(key for item in members for key in _keys_of(item)) as held:
+        keys = {item.entry_id: _keys_of(item) for item in items}
+        for members in rounds(items, lambda item: keys[item.entry_id]):
+            async with self.exclusion.hold(key for item in members for key in keys[item.entry_id]) as held:
                 await self._round(obj, members, held, settled, replan)
                 await self._write(settled)
         await self._write(settled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -47,8 +47,10 @@ class Exclusion:
         return key in self._held
 
 
-def rounds(items: Sequence[T], keys_of: Callable[[T], Iterable[str]]) -> list[list[T]]:
+def rounds(items: Sequence[T], keys_of: Callable[[T], Collection[str]]) -> list[list[T]]:
     """The items in as few rounds as their order allows, no two of one round sharing a key, the order kept for shared keys."""
+    if len(set[str]().union(*map(keys_of, items))) == sum(len(set(keys_of(item))) for item in items):
+        return [list(items)] if items else []  # nobody shares anything, as almost always
     result: list[tuple[list[T], set[str]]] = []
     for item in items:
         keys = set(keys_of(item))

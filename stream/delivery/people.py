@@ -130,8 +130,8 @@ def keys_of(item: Item) -> set[str]:
     keys = {f"ext:{record.record_id}"}
     if record.marketo_id:
         keys.add(f"id:{record.marketo_id}")
-    if email_of(item):
-        keys.add(f"email:{email_of(item)}")
+    if email := email_of(item):
+        keys.add(f"email:{email}")
     return keys
 
 

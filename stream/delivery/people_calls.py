@@ -85,9 +85,9 @@ class PeopleCalls:
 
     async def _refresh(self, items: Sequence[Item]) -> None:
         """A person may have been found or handed over while this round waited for its turn."""
-        known = await self.store.records([item.claimed.record.key for item in items])
+        known = await self.store.marketo_ids([item.claimed.record.key for item in items])
         for item in items:
-            item.claimed.record.marketo_id = known[item.claimed.record.key].marketo_id
+            item.claimed.record.marketo_id = known[item.claimed.record.key]
 
     @staticmethod
     def _whole(items: Sequence[Item], settled: Settled, now_ms: int) -> list[Item]:

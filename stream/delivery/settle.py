@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from store.history import WHOLE, names
 from store.model import PEOPLE, PERSON_GONE, Ack, Change, Dead, HandOver, Key, Outcome, RecordState, Retry
@@ -103,7 +104,7 @@ def _acknowledged(item: Item, result: RecordResult, together: int) -> Ack:
         return Ack(
             entry.entry_id, entry.key, did="deleted", together=together, state=_gone(item), forget_marketo_id=True, removed=True
         )
-    sent = WHOLE if entry.pending.whole else names(item.body.keys() - {"id"})
+    sent = WHOLE if entry.pending.whole else _told(tuple(item.body))
     if entry.pending.kind == "delete":
         why = "marked as gone"
         return Ack(entry.entry_id, entry.key, state=_gone(item), did="updated", sent=sent, together=together, why=why)
@@ -119,6 +120,12 @@ def _acknowledged(item: Item, result: RecordResult, together: int) -> Ack:
         sent=sent,
         together=together,
     )
+
+
+@lru_cache(1024)
+def _told(sent: tuple[str, ...]) -> str:
+    """The names of what was sent; many records of a batch are sent the same."""
+    return names(name for name in sent if name != "id")
 
 
 def _gone(item: Item) -> RecordState:

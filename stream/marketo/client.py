@@ -66,7 +66,7 @@ def record_bytes(record: Mapping[str, Any]) -> int:
 
 def body_bytes(records: Sequence[Mapping[str, Any]]) -> int:
     """The size of a body with these records, rather too large than too small; to be kept within MOST_BODY_BYTES."""
-    return ENVELOPE_BYTES + sum(record_bytes(record) for record in records)
+    return ENVELOPE_BYTES + len(dumps(records))
 
 
 class MarketoClient:
