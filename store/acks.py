@@ -68,7 +68,7 @@ async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> None:
         marketo_id = ack.marketo_id or each.marketo_id
         told = history.told(ack.did, fields=ack.sent, cause=ack.why, marketo_id=marketo_id, together=ack.together)
         lines.append((seq, each.story, record_id, now_ms, told))
-        filled = _filled(each.filled, ack.emptied, ack.filled)
+        filled = _filled(each.filled, frozenset(ack.emptied), frozenset(ack.filled))
         if ack.marketo_id is None or ack.marketo_id == each.marketo_id:
             known.append((obj, record_id, filled, seq))
         else:

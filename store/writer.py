@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -115,13 +115,14 @@ class _InPlace(Transaction):
         self._raw.execute(statement)
 
 
-def _at_once(work: Awaitable[T]) -> T:
-    """The result of what awaits nothing but its transaction."""
+def _at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what awaits nothing but its transaction; whoever awaits something else gets an error there."""
     try:
-        next(work.__await__())
+        work.send(None)
+        while True:
+            work.throw(StoreError("a piece of work waits for something other than its transaction"))
     except StopIteration as ended:
         return ended.value  # type: ignore[no-any-return] # what the coroutine returned
-    raise StoreError("a piece of work waits for something other than its transaction")
 
 
 @dataclass(slots=True)
@@ -311,7 +312,7 @@ class Writer:
         else:
             await self._there(_one, job)
 
-    async def _there(self, step: Callable[[Transaction, T], Awaitable[None]], argument: T) -> None:
+    async def _there(self, step: Callable[[Transaction, T], Coroutine[Any, Any, None]], argument: T) -> None:
         """Take this step in SQLite's own thread: a change of threads for each statement costs more than most statements do."""
         tx = _InPlace(self.connection)
         await self.connection._execute(lambda: _at_once(step(tx, argument)))  # type: ignore[no-untyped-call] # noqa: SLF001 - as above
