@@ -1,8 +1,8 @@
 """Records a second into a simulated Marketo that answers at once, and what a minimal loop over SQLite reaches there.
 
-The daemon, as `msi-stream run`, and the service are processes of their own. Both daemon and loop send updates of people whom Marketo
-has, 300 a call, with five calls under way, and remember each answer on disk (`synchronous=FULL`) before the records count as
-sent. Counted at the service: from the first call's arrival to the last answer.
+The daemon, as `msi-stream run`, and the service are processes of their own. Both daemon and loop send updates of people whom
+Marketo has, 300 a call, with five calls under way, and remember each answer on disk (`synchronous=FULL`) before the records
+count as sent. Counted at the service: from the first call's arrival to the last answer.
 """
 
 from __future__ import annotations
