@@ -48,7 +48,7 @@ class Count:
     delivered_events: int
     score_writes: int
     longest_linger_seconds: float
-    refused: int
+    refused: dict[str, int]
 
 
 class Month(Stage):
@@ -111,7 +111,7 @@ class Month(Stage):
         salesforce_used, events_used = self.org.api_calls.used, self.org.delivered_events.used
         await self.until(began + DAY)
         limits.spend(OTHERS_A_DAY)
-        refused = sum(self.wires.codes.values())
+        refused = dict(self.wires.codes)
         self.wires.codes.clear()
         return Count(
             day,
@@ -208,7 +208,7 @@ def table(counts: list[Count]) -> str:
         ("Marketo calls", max(count.marketo_calls for count in counts), MARKETO_CALLS - OTHERS_A_DAY),
         ("Salesforce calls", max(count.salesforce_calls for count in counts), SALESFORCE_CALLS),
         ("delivered events", max(count.delivered_events for count in counts), DELIVERED_EVENTS),
-        ("refused by Marketo", sum(count.refused for count in counts), 0),
+        ("refused by Marketo", sum(sum(count.refused.values()) for count in counts), 0),
     ]
     lines = [f"| {what} | {most:,} | {allowed:,} |" for what, most, allowed in rows]
     return "\n".join(["| in the busiest day | used | allowed |", "|---|---|---|", *lines])
