@@ -323,6 +323,9 @@ class Resolver:
         for item, marketo_id in sorted(found, key=lambda each: order_of(each[0].claimed.record)):
             record = item.claimed.record
             rest = [other for other in others.get(marketo_id, []) if other.key != record.key]
+            if not rest and marketo_id not in taken and not _tells_email(item):  # as almost always
+                self._carry(item, marketo_id, taken, resolution)
+                continue
             first = min((order_of(other) for other in rest), default=order_of(record))
             moves = self.share and _tells_email(item) and emails.get(marketo_id, email_of(item)) != email_of(item)
             moved = self.share and _tells_email(item) and bool(record.marketo_id and item.claimed.entry.pending.doubt)  # perhaps
@@ -336,12 +339,17 @@ class Resolver:
             elif order_of(record) > first:
                 resolution.carried.append((item, marketo_id, min(rest, key=order_of).key))
             else:
-                taken.add(marketo_id)
-                item.body["id"] = int(marketo_id)
-                resolution.update.append(item)
+                self._carry(item, marketo_id, taken, resolution)
                 resolution.left += [other.key for other in leaving]
                 if staying:
                     resolution.takeovers.append((item, frozenset[str]().union(*(other.filled for other in staying))))
+
+    @staticmethod
+    def _carry(item: Item, marketo_id: str, taken: set[str], resolution: Resolution) -> None:
+        """The item sends the person's fields."""
+        taken.add(marketo_id)
+        item.body["id"] = int(marketo_id)
+        resolution.update.append(item)
 
     @staticmethod
     def _goes_with(rest: Sequence[Record], together: Collection[Key]) -> bool:
