@@ -492,9 +492,9 @@ class Store:
         """What makes a flow stand still until a person ends it."""
         return await self.submit(holds.holds)
 
-    async def data_version(self) -> int:
-        """A number that changes when another process has written to the store."""
-        return int(await self.submit(lambda tx: tx.value("data_version")))
+    async def others_wrote(self) -> bool:
+        """Whether another process has written to the store since this was asked before; cheap enough to be asked every second."""
+        return await self.writer.others_wrote()
 
     async def backlog(self) -> dict[str, int]:
         """Open and in-flight entries by object."""

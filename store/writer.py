@@ -184,6 +184,7 @@ class Writer:
     commits: int = 0
     _queue: asyncio.Queue[_Job | None] = field(default_factory=asyncio.Queue)
     closed: bool = False
+    _version: int | None = None
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
     _files: OpenFiles = field(init=False)
 
@@ -204,6 +205,18 @@ class Writer:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Job(work, done, waits, in_loop))
         return await asyncio.shield(done)
+
+    async def others_wrote(self) -> bool:
+        """Whether another connection has committed something since this was asked before: no transaction, and no lock.
+
+        True too where it cannot be told: whoever looks then waits with all others for the file.
+        """
+        try:
+            version = next(iter(await self.connection.execute_fetchall(QUERIES["data_version"])))[0]
+        except sqlite3.Error:
+            version = None
+        before, self._version = self._version, version
+        return version is None or version != before
 
     async def run(self) -> None:
         """Commit what is submitted until `close()`; what cannot heal fails all that is queued and ends the task loudly."""

@@ -104,6 +104,7 @@ class Daemon:
         store.wait_with(standstill)
         self.pulses = Pulses(self.clock)
         self.supervision = Supervision(notify, self.pulses, self.clock, self._how_it_stands, standstill.goes_on)
+        store.listeners.append(self.supervision.stirred)
         self.watch_by_settings()
         self.edges.gate.paced = self._paced
         self._build()
@@ -221,6 +222,7 @@ class Daemon:
             quota_watch=self.quota_watch,
             repeats=self.repeats,
             look_how=self._how_it_stands,
+            stirred=self.supervision.stirred,
         )
 
     def _quota_watch(self, budgets: Mapping[str, DailyBudget]) -> QuotaWatch:

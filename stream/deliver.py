@@ -39,7 +39,7 @@ LIVE, LOADED = 0, 1  # live changes, and what a load brought
 FIELD_NOT_FOUND = "1006"  # the describe is out of date: unless asked again, every record would follow
 FRESHNESS_SECONDS = 300.0
 PROBE_SECONDS_MOST = {"probe": 300.0, "reset": 900.0, "": 60.0}
-LOOK_SECONDS = 5.0  # another process (dead retry) may have put entries back
+LOOK_SECONDS = 60.0  # whoever puts entries there wakes the loop
 
 
 @dataclass(slots=True)
@@ -113,8 +113,9 @@ class Deliver:
                 if self._stale_mappings and not self._tasks:
                     self._mappings, self._stale_mappings = await self.load_mappings(), False
                 await self._start_batches(group)
-                pulse.attempted()
-                await wait_for_event(self._wake, self.clock, await self._wait_seconds())
+                wait_seconds = await self._wait_seconds()
+                pulse.attempted(wait_seconds)
+                await wait_for_event(self._wake, self.clock, wait_seconds)
 
     @property
     def busy(self) -> bool:

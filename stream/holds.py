@@ -1,6 +1,7 @@
 """What stands still until a person ends it, as the running daemon knows it: the flows, and who left its filter with too many.
 
-`pause`, `resume` and `dead retry` are other processes: they write notes into the store, which are looked for every second.
+`pause`, `resume` and `dead retry` are other processes, which write into the store. Every second it is looked whether any of them
+did, which costs next to nothing; only then the notes are read, and every loop is woken: nobody else looks for what others wrote.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stream.watch import pulse
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
+OWN_SECONDS = 10.0  # who left its filter with too many is noted by this process itself
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Holds:
     poison: Poison
     paused: Mapping[Flow, float] = field(default_factory=dict)
     leaving: Mapping[ObjectName, int] = field(default_factory=dict)
+    _looked_at: float = float("-inf")
     _told: bool = False
     _noted: bool = False
 
@@ -48,11 +51,16 @@ class Holds:
         """Look until cancelled."""
         while True:
             await self.clock.sleep(LOOK_SECONDS)
-            await self.look()
+            others = await self.store.others_wrote()
+            if others or self.clock.monotonic() - self._looked_at >= OWN_SECONDS:
+                await self.look()
+            if others:
+                self.store.wake()
             pulse.attempted()
 
     async def look(self) -> None:
         """Take up what the notes say now."""
+        self._looked_at = self.clock.monotonic()
         noted = self._noted
         found = await self.store.holds()
         self._take_pauses(found.paused)

@@ -31,7 +31,8 @@ from stream.watch import pulse
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 60.0  # whoever cuts a hole wakes the loop
+SOON_SECONDS = 5.0  # what it waits for comes about by itself
 ALL_READ = "all"  # in place of a locator: the job's last page is stored
 WAITING_MOST = 20_000  # entries of a load that may wait for delivery before more is read
 RETAINED_S = 72 * 3600  # where nothing older is asked for, a polled object begins where a stream subscribed at -2 would
@@ -76,12 +77,14 @@ class Load:
 
     async def _turn(self) -> float:
         """Read what is to be read now; returns the seconds until the next look."""
+        wait_seconds = LOOK_SECONDS
         try:
             for obj in OBJECTS:
                 if self.modes.of(obj) == "off":
                     continue
                 holes = await self._holes(obj)
                 if holes is None:
+                    wait_seconds = SOON_SECONDS
                     break
                 for hole in holes:
                     with background():
@@ -91,7 +94,7 @@ class Load:
         if self.error:
             log.info("load_resumed")
         self.error, self._failures = "", 0
-        return LOOK_SECONDS
+        return wait_seconds
 
     def _failed(self, error: StreamError) -> float:
         """Say so, and return how long to wait, in seconds."""
@@ -171,7 +174,7 @@ class Load:
         while self.waits() or await self.rows.store.count_loaded() > WAITING_MOST:
             pulse.beat()
             self._wake.clear()
-            await wait_for_event(self._wake, self.clock, LOOK_SECONDS)
+            await wait_for_event(self._wake, self.clock, SOON_SECONDS)
 
 
 def _deleted(hole: Hole, progress: Progress) -> bool:

@@ -28,7 +28,7 @@ from stream.watch import pulse
 log = structlog.get_logger(__name__)
 
 READ_MOST = 2000
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 60.0  # whoever asks for a read wakes the loop
 
 
 @dataclass(slots=True)
@@ -54,8 +54,9 @@ class Reading:
             due = await self.store.next_read_due()
             for obj in OBJECTS if due is not None and due <= self._now_ms() else ():
                 await self._read_all(obj)
-            pulse.attempted()
-            await wait_for_event(self._wake, self.clock, await self._wait_seconds())
+            wait_seconds = await self._wait_seconds()
+            pulse.attempted(wait_seconds)
+            await wait_for_event(self._wake, self.clock, wait_seconds)
 
     async def _wait_seconds(self) -> float:
         due = await self.store.next_read_due()

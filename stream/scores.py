@@ -48,7 +48,7 @@ FOUND_OUT_SECONDS = 120.0  # after somebody was found missing, the feed is read 
 SUSPECTS_SECONDS = 20.0
 SEEN_MOST = 50_000  # guids of activities that a look may meet again
 TYPES_SECONDS = 86400.0
-LOOK_SECONDS = 5.0  # another process (dead retry) may have asked for a write again
+LOOK_SECONDS = 5.0  # a pause, a changed interval, somebody who woke the loops (dead retry); the store is asked only then
 MISSING_MS = 3_600_000  # when a person that Marketo does not have is asked for again
 SWEEP_WAITS_SECONDS = 60.0  # until the next look, while the day's calls are kept for live changes
 PEOPLE_OBJECTS: tuple[ObjectName, ...] = ("Contact", "Lead")
@@ -86,9 +86,13 @@ class Scores:
     _next_sweep: float = 0.0
     _suspects_until: float = -math.inf
     sweep: Sweep = field(init=False)
+    _woken: asyncio.Event = field(init=False)
+    _next_due: int | None = None
 
     def __post_init__(self) -> None:
         """The sweep goes by the same interval, reads and writes."""
+        self._woken = self.store.listen()
+        self._woken.set()
         self.sweep = Sweep(self.store, self.clock, self.sweep_interval_seconds, self._found, self._write)
 
     @property
@@ -108,11 +112,12 @@ class Scores:
                 self._next_feed = self.clock.monotonic()
                 self._suspects_until = self._next_feed + FOUND_OUT_SECONDS
             try:
-                await self._turn()
+                if self._failures or self._woken.is_set() or self._wait_seconds() <= 0:
+                    await self._turn()
                 if self.error:
                     log.info("scores_resumed")
                 self.error, self._failures = "", 0
-                wait_seconds = min(await self._wait_seconds(), LOOK_SECONDS)
+                wait_seconds = min(self._wait_seconds(), LOOK_SECONDS)
             except StreamError as error:
                 wait_seconds = self._failed(error)
             pulse.attempted(60.0)
@@ -126,10 +131,10 @@ class Scores:
             self._next_feed = min(self._next_feed, self.clock.monotonic() + interval_seconds)
             self._next_sweep = self.clock.monotonic()
 
-    async def _wait_seconds(self) -> float:
+    def _wait_seconds(self) -> float:
+        """How long there is nothing to do, unless somebody wakes the loops."""
         wait_seconds = min(self._next_feed, self._next_sweep) - self.clock.monotonic()
-        due = await self.store.next_score_due()
-        return wait_seconds if due is None else min(wait_seconds, (due - self._now_ms()) / 1000)
+        return wait_seconds if self._next_due is None else min(wait_seconds, (self._next_due - self._now_ms()) / 1000)
 
     def _failed(self, error: StreamError) -> float:
         self._failures += 1
@@ -141,6 +146,11 @@ class Scores:
         return wait_seconds
 
     async def _turn(self) -> None:
+        self._woken.clear()
+        await self._attempt()
+        self._next_due = await self.store.next_score_due()
+
+    async def _attempt(self) -> None:
         if not self._fields:
             if self.clock.monotonic() < self._next_feed:
                 return

@@ -7,7 +7,7 @@ no API may write can be set.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,6 +58,7 @@ class Database:
         self._counters = dict.fromkeys(self.types, 0)
         self._changes: list[Change] | None = None
         self._undo: list[tuple[str, str, Row | None]] = []
+        self._touched: dict[str, list[tuple[Any, str]]] = {}
         self._by: Caller | None = None
         self.person_id = mint_id(PREFIXES["User"], 1)
         self.api_user_id = mint_id(PREFIXES["User"], 2)
@@ -117,6 +118,7 @@ class Database:
         before = self._tables[obj].get(record_id)
         self._undo.append((obj, record_id, before))
         self._tables[obj][record_id] = row
+        self._touched.setdefault(obj, []).append((row.get("SystemModstamp"), record_id))
         if self._changes is None:
             raise RuntimeError("a record is written outside a transaction")
         self._changes.append(Change(kind, obj, record_id, before or {}, row))
@@ -252,6 +254,21 @@ class Database:
         for row in self._tables[obj].values():
             if deleted or not row.get("IsDeleted"):
                 yield row
+
+    def rows_since(self, obj: str, moment: Any, *, deleted: bool = False) -> Iterable[Row]:
+        """At least the rows that were modified at this moment or later, found without looking at all; the later ones first."""
+        found: dict[str, Row] = {}
+        after = None
+        for stamp, record_id in reversed(self._touched.get(obj, [])):
+            if stamp is None or (after is not None and stamp > after):  # the clock was set: in no order
+                return self.rows(obj, deleted=deleted)
+            if stamp < moment:
+                return found.values()
+            after = stamp
+            row = self._tables[obj].get(record_id)
+            if row is not None and (deleted or not row.get("IsDeleted")):
+                found.setdefault(record_id, row)
+        return self.rows(obj, deleted=deleted)
 
     def value(self, obj: str, row: Row, field: Field) -> Value | dict[str, Any]:
         """What a query shows for one field: the stored value, or a compound or name made from its parts."""

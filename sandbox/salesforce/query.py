@@ -99,7 +99,17 @@ class _Select:
 
     def _matching(self, *, with_deleted: bool) -> list[Row]:
         where = self._compile(self._query.where) if self._query.where else None
-        return [row for row in self._org.rows(self._obj, deleted=with_deleted) if where is None or where(row)]
+        since = self._since(self._query.where)
+        rows = self._org.rows_since if since is not None else None
+        found = rows(self._obj, since, deleted=with_deleted) if rows else self._org.rows(self._obj, deleted=with_deleted)
+        return [row for row in found if where is None or where(row)]
+
+    def _since(self, where: Condition | None) -> Value:
+        """The moment before which nobody that is asked for was modified, where the question says so."""
+        if isinstance(where, Junction) and where.op == "AND":
+            return next((since for part in where.parts if (since := self._since(part)) is not None), None)
+        bounds = isinstance(where, Comparison) and where.op in {">", ">=", "="} and where.field.lower() == "systemmodstamp"
+        return _typed(self._path(where.field).field, where.values[0]) if bounds and isinstance(where, Comparison) else None
 
     def _rows(self, *, with_deleted: bool) -> list[Row]:
         orders = [(order, self._path(order.field)) for order in self._query.order]

@@ -1,10 +1,11 @@
-"""The heartbeat: what `status` and monitoring need to know of the running daemon, written down every few seconds.
+"""The heartbeat: what `status` and monitoring need to know of the running daemon, written down within seconds when it changes.
 
 The store keeps the last one, so that `status` can also tell how a stopped daemon stood, and how long Salesforce will remember.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,12 +36,13 @@ from stream.watch.clock_watch import NOTE, clock_note
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
+STILL_SECONDS = 10.0  # where nothing changes: it is written that the daemon is there, which `status` wants to hear every 30 s
 LINE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class Heartbeat:
-    """Writes the daemon's state into the store, and a line into the log every minute."""
+    """Writes the daemon's state into the store, and a line into the log every minute. `stirred` is set when it is another."""
 
     store: Store
     clock: SteadyClock
@@ -55,6 +57,9 @@ class Heartbeat:
     quota_watch: QuotaWatch
     repeats: Repeats
     look_how: Callable[[], Awaitable[Status]]
+    stirred: asyncio.Event
+    _told: tuple[Any, ...] = ()
+    _told_at: float = float("-inf")
     _line_at: float = float("-inf")
     _loss: LossWarning = field(default_factory=LossWarning)
     _looked_to: int = -1
@@ -74,9 +79,10 @@ class Heartbeat:
                 budget.restore(day_now(budget.zone, held[name]["day"]), held[name]["used"])
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beat until cancelled: where nothing has changed, seldom."""
         while True:
-            await self.beat()
+            if not self._is_still():
+                await self.beat()
             pulse.attempted()
             await self.clock.sleep(BEAT_SECONDS)
 
@@ -88,10 +94,13 @@ class Heartbeat:
         blocked = ""
         try:
             await self.capture.prove()
-            heard = self.capture.heard
+            heard, signs = self.capture.heard, self._signs()
             ended_ms = int(self.clock.now() * 1000) if stopped else None
             await self.store.beat(partial(self._notes, stopped=stopped), ended_ms=ended_ms)
             self._sure = heard if heard is not None else self._sure
+            if signs != self._told:
+                self.stirred.set()
+            self._told, self._told_at = signs, self.clock.monotonic()
             self._looked_to = await self.store.prune_history(self._looked_to, int(self.clock.now() * 1000))
         except StoreBlocked as error:
             if stopped:
@@ -102,6 +111,24 @@ class Heartbeat:
         if stopped or self.clock.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = self.clock.monotonic()
             await self._line(blocked)
+
+    def _is_still(self) -> bool:
+        """Whether nothing has changed since the last beat, and it is not long ago."""
+        now = self.clock.monotonic()
+        recent = now - self._told_at < STILL_SECONDS and now - self._line_at < LINE_SECONDS
+        return recent and self.capture.heard == self._sure and self._signs() == self._told
+
+    def _signs(self) -> tuple[Any, ...]:
+        """What shows, at no cost, that the state is another."""
+        capture, deliver = self.capture, self.deliver
+        return (
+            (capture.state, capture.error, capture.events, capture.pending),
+            (deliver.pause.code, deliver.accepted, deliver.pace.now),
+            tuple(self.holds.all_held),
+            tuple(self._errors().values()),
+            tuple(budget.count() for budget in self.budgets.values()),
+            (self.scores.swept_until, len(self.reconcile.silent)),
+        )
 
     def _notes(self, *, stopped: bool) -> dict[str, Any]:
         self.quota_watch.sample()

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 FIRST_SECONDS = 10.0  # an attempt that has gone on for so long counts as made: an outage delays no start
 STATUS_SECONDS = 5.0
+STILL_SECONDS = 60.0  # where nothing stirs, and nothing waits, it stands as it stood
 STATUS_SHARE = 20  # no more than one part in so many of the time is spent on looking how it stands
 STATUS_LETTERS = 400
 
@@ -41,6 +42,9 @@ class Supervision:
     look_how: Callable[[], Awaitable[Status]]
     excused: Callable[[], bool]
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    stirred: asyncio.Event = field(default_factory=asyncio.Event)
+    _told_at: float = float("-inf")
+    _still: bool = False
     _hung: dict[Pulse, float] = field(default_factory=dict)
     _said: str = ""
     _fed_at: float = float("-inf")
@@ -60,17 +64,23 @@ class Supervision:
         """Tell how it stands until cancelled, once it is ready."""
         await self.ready.wait()
         while True:
-            began = self.clock.monotonic()
-            how = await self._how()
-            if not self._hung:
-                self._say(how)
+            began, still = self.clock.monotonic(), self._still and not self.stirred.is_set()
+            if not still or began - self._told_at >= STILL_SECONDS:
+                self.stirred.clear()
+                self._told_at = began
+                how = await self._how()
+                if not self._hung:
+                    self._say(how)
             await self.clock.sleep(max(STATUS_SECONDS, STATUS_SHARE * (self.clock.monotonic() - began)))
 
     async def _how(self) -> str:
+        self._still = False
         try:
-            return line(await self.look_how())
+            found = await self.look_how()
         except StoreError as error:
             return f"failing: {error.message}"
+        self._still = not sum(found.facts["backlog"].values())
+        return line(found)
 
     @contextmanager
     def reloading(self) -> Iterator[None]:

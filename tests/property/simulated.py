@@ -40,13 +40,13 @@ Fate = Literal["delete", "keep"]
 
 SELDOM = {
     "stream.watch.heartbeat.BEAT_SECONDS": 60.0,
-    "stream.load.LOOK_SECONDS": 60.0,
-    "stream.holds.LOOK_SECONDS": 60.0,
-    "stream.watch.clock_watch.LOOK_SECONDS": 60.0,
-    "stream.watch.supervision.STATUS_SECONDS": 600.0,
-    "stream.watch.supervision.LOOK_SECONDS": 60.0,
     "stream.watch.heartbeat.LINE_SECONDS": 600.0,
-    **{f"stream.{loop}.LOOK_SECONDS": 60.0 for loop in ("deliver", "reading", "reconcile", "scores")},
+    "stream.watch.supervision.LOOK_SECONDS": 60.0,
+    "stream.watch.supervision.STATUS_SECONDS": 600.0,
+    "stream.watch.clock_watch.LOOK_SECONDS": 60.0,
+    "stream.holds.LOOK_SECONDS": 60.0,
+    "stream.reconcile.LOOK_SECONDS": 60.0,
+    "stream.scores.LOOK_SECONDS": 60.0,
 }
 
 

@@ -203,10 +203,14 @@ async def test_a_look_from_outside_leaves_the_log_to_the_daemon(path: Path) -> N
 
 async def test_a_command_beside_the_daemon_is_seen_by_it(path: Path) -> None:
     store = await Store.open(path)
-    before = await store.data_version()
+    assert await store.others_wrote(), "it was never asked before"
+    assert not await store.others_wrote()
+    await store.put_note("own", 1)
+    assert not await store.others_wrote()
     beside = await Store.open(path, create=False, exclusive=False)
     await beside.put_note("asked", 1)
-    assert await store.data_version() != before
+    assert await store.others_wrote()
+    assert not await store.others_wrote()
     await beside.close()
     await store.close()
 

@@ -19,7 +19,7 @@ from stream.operating.status import Status
 from stream.watch import pulse
 from stream.watch.notify import Notify
 from stream.watch.pulse import Pulses
-from stream.watch.supervision import FIRST_SECONDS, STATUS_LETTERS, STATUS_SECONDS, Supervision, line
+from stream.watch.supervision import FIRST_SECONDS, STATUS_LETTERS, STATUS_SECONDS, STILL_SECONDS, Supervision, line
 from stream.watch.time_limits import LOOPS, time_limits
 from tests.logged import captured
 
@@ -68,6 +68,7 @@ class Scene:
     status: Status
     fails: Exception | None = None
     excused: bool = False
+    looks: int = 0
     logs: list[Any] = field(default_factory=list)
     tries: asyncio.Event = field(default_factory=asyncio.Event)
     supervision: Supervision = field(init=False)
@@ -83,6 +84,7 @@ class Scene:
 
     async def look(self) -> Status:
         """How it stands."""
+        self.looks += 1
         if self.fails is not None:
             raise self.fails
         return self.status
@@ -222,10 +224,26 @@ async def test_the_status_is_told_when_it_changes_and_only_then(listening: socke
         await here.clock.step(4 * STATUS_SECONDS)
         assert here.heard() == []
         here.status = how("3 dead letters: see `msi-stream dead list`", waiting=12, oldest=4.2, lately=1.5)
+        here.supervision.stirred.set()
         await here.clock.step(2 * STATUS_SECONDS)
         assert here.heard() == [
             "STATUS=degraded: 12 waiting, the oldest for 4 s, freshness 1.5 s; 3 dead letters: see `msi-stream dead list`"
         ]
+
+
+async def test_where_nothing_waits_and_nothing_stirs_it_is_looked_at_seldom(listening: socket.socket) -> None:
+    async with scene(listening, watchdog_seconds=None) as here:
+        tries(here, *LOOPS)
+        await here.clock.step(3)
+        before = here.looks
+        await here.clock.step(10 * STATUS_SECONDS)
+        assert here.looks == before
+        await here.clock.step(STILL_SECONDS)
+        assert here.looks == before + 1
+        here.status = how("somebody has paused it", waiting=1)
+        here.supervision.stirred.set()
+        await here.clock.step(10 * STATUS_SECONDS)
+        assert here.looks > before + 5, "how long the oldest waits is told as it grows"
 
 
 async def test_a_store_that_cannot_be_looked_at_is_the_status(listening: socket.socket) -> None:
