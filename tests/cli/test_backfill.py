@@ -42,19 +42,19 @@ async def test_what_no_event_told_of_arrives_and_the_command_tells_when(tmp_path
 async def test_a_terminal_shows_a_bar_with_the_rate_and_the_time_that_is_left(tmp_path: Path) -> None:
     async with world(tmp_path, speed=1.0, reconcile__interval_seconds=86400.0) as here:
         here.touch_built_in_users()
-        for number in range(8):
+        for number in range(16):
             here.org.create("Lead", lead_of(f"Old{number}"))
         await here.start()
         await here.until_quiet()
         here.salesforce.rest.page_size = 2
-        here.salesforce.faults.add(Fault("delay", path="/queryAll/", seconds=1.0, times=None))
+        here.salesforce.faults.add(Fault("delay", path="/query(All)?/", seconds=1.0, times=None))
 
         def watched() -> str:
             with terminal("backfill", "Lead", "--config", str(here.write_config())) as screen:
                 return screen.until("All is read: Lead.")
 
         drawn = await asyncio.to_thread(watched)
-        assert re.search(r"Lead .*[1-7] of 8 +\d+/s +\d:\d\d:\d\d", drawn), drawn
+        assert re.search(r"Lead .*[0-9]+ of 16 +\d+/s +\d:\d\d:\d\d", drawn), drawn
 
 
 async def test_a_daemon_that_is_stopped_while_somebody_watches_is_said(tmp_path: Path) -> None:

@@ -255,8 +255,9 @@ class Past:
     def news_of(self, data: Any) -> set[str]:
         """The mapped fields that an update speaks of with a value that is not known, or without one."""
         header = header_of(data)
-        changed = {name.rpartition(".")[2] for name in header.get("changedFields") or []} & SOURCE.by_object[header["entityName"]]
-        told = flat_values(data)
+        names = [name.rpartition(".") for name in header.get("changedFields") or []]
+        flat = {PARTS.get(compound, {}).get(part, part) for compound, _, part in names}
+        changed, told = flat & SOURCE.by_object[header["entityName"]], flat_values(data)
         known = {name for name, value in told.items() if value is None or (name, whole_text(value)) in self.values}
         return (changed | told.keys()) - known
 
