@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from sandbox.faults import Fault
 from store.database import Lock
 from store.model import Covered
 from store.store import Store
+from stream.cli.backfill import _Bars
 from stream.operating import backfill
-from stream.operating.backfill import since_of
+from stream.operating.backfill import Asked, Standing, since_of
 from tests.cli.shell import ask, config_file, here_and_now
-from tests.cli.terminal import terminal
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import world
 
@@ -39,22 +40,13 @@ async def test_what_no_event_told_of_arrives_and_the_command_tells_when(tmp_path
         await here.until(lambda: any(line["object"] == "Contact" for line in here.events("load_finished")))
 
 
-async def test_a_terminal_shows_a_bar_with_the_rate_and_the_time_that_is_left(tmp_path: Path) -> None:
-    async with world(tmp_path, speed=1.0, reconcile__interval_seconds=86400.0) as here:
-        here.touch_built_in_users()
-        for number in range(16):
-            here.org.create("Lead", lead_of(f"Old{number}"))
-        await here.start()
-        await here.until_quiet()
-        here.salesforce.rest.page_size = 2
-        here.salesforce.faults.add(Fault("delay", path="/query(All)?/", seconds=1.0, times=None))
-
-        def watched() -> str:
-            with terminal("backfill", "Lead", "--config", str(here.write_config())) as screen:
-                return screen.until("All is read: Lead.")
-
-        drawn = await asyncio.to_thread(watched)
-        assert re.search(r"Lead .*[0-9]+ of 16 +\d+/s +\d:\d\d:\d\d", drawn), drawn
+def test_a_terminal_shows_a_bar_with_the_rate_and_the_time_that_is_left() -> None:
+    drawn = StringIO()
+    bars = _Bars(Console(file=drawn, force_terminal=True, width=120, color_system=None), Asked(("Lead",), 0.0, NOW))
+    with bars:
+        for rows in (2, 4):
+            bars.show([Standing("Lead", "is read", rows, 1600, 2.0)])
+    assert re.search(r"Lead .* 4 of 1,600 +2/s +\d+:\d\d:\d\d", drawn.getvalue()), drawn.getvalue()
 
 
 async def test_a_daemon_that_is_stopped_while_somebody_watches_is_said(tmp_path: Path) -> None:
