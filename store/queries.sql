@@ -154,6 +154,15 @@ SELECT * FROM entry
 WHERE object = ?1 AND state = 'open' AND read <> '' AND due_ms <= ?2
 ORDER BY due_ms, entry_id LIMIT ?3;
 
+-- ready_kinds --
+-- Which objects and kinds of work have a ready entry that may be sent by now (?2); a probe of the index for each. ?1 as below.
+SELECT o.value AS object, k.value AS kind, r.value AS rank
+FROM json_each('["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]') o,
+     json_each('["upsert", "delete"]') k, json_each(?1) r
+WHERE EXISTS (SELECT 1 FROM entry e
+              WHERE e.object = o.value AND e.kind = k.value AND e.rank = r.value
+                AND e.state = 'open' AND e.waits = 0 AND e.read = '' AND e.due_ms <= ?2);
+
 -- next_ready --
 -- When the first ready entry may be sent, or null; a row for each object and kind keeps it on the index. ?1 is a JSON array of ranks.
 SELECT min(due_ms) AS due_ms FROM (

@@ -276,6 +276,11 @@ class Store:
         """Of these objects nobody who left its filter waits for a person any more."""
         await self.submit(lambda tx: leaving.taken_back(tx, objects))
 
+    async def due_kinds(self, now_ms: int, ranks: Sequence[int] = (0, 1)) -> set[tuple[ObjectName, Kind, int]]:
+        """Of which objects, kinds of work and ranks there is an entry that may be sent by now."""
+        rows = await self.submit(lambda tx: tx.rows("ready_kinds", list_json(ranks), now_ms))
+        return {(row["object"], row["kind"], row["rank"]) for row in rows}
+
     async def next_due(self, ranks: Sequence[int] = (0, 1)) -> int | None:
         """When the first ready entry of these ranks is due, in ms, or None."""
         due: int | None = await self.submit(lambda tx: tx.value("next_ready", list_json(ranks)))

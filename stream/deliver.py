@@ -137,13 +137,13 @@ class Deliver:
 
     async def _start_batches(self, group: asyncio.TaskGroup) -> None:
         """As many batches as there are places, each kind in its turn: what is due again and again keeps no place from others."""
-        due = await self.store.next_due(self._ranks()) if self._slots() > 0 else None
-        if due is None or due > self._now_ms():
-            return  # one question instead of one for each kind
+        if self._slots() <= 0:
+            return
+        due = await self.store.due_kinds(self._now_ms(), self._ranks())  # one question instead of one for each kind
         for rank in self._ranks():
             for place in [*range(self._turn, len(ORDER)), *range(self._turn)]:
                 obj, kind = ORDER[place]
-                while self._slots() > 0 and (claimed := await self._claim(obj, kind, rank)):
+                while (obj, kind, rank) in due and self._slots() > 0 and (claimed := await self._claim(obj, kind, rank)):
                     task = group.create_task(self._deliver(obj, claimed, rank), name=f"deliver {obj}")
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)

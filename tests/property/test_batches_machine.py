@@ -167,6 +167,8 @@ class BatchMachine(StoreMachine):
         assert {(letter.object, letter.id) for letter in self._run(store.dead_letters())} == dead
         due = [entry.due_ms for entry in entries if entry.state == "open"]
         assert self._run(store.next_due()) == min(due, default=None)
+        ranks = {entry.rank for entry in entries if entry.state == "open" and entry.due_ms <= self.now_ms}
+        assert self._run(store.due_kinds(self.now_ms)) == {("Lead", "upsert", rank) for rank in ranks}
         assert {key for key, entry in self.model.items() if entry.state == "in_flight"} == self.flying.keys()
 
     def teardown(self) -> None:

@@ -86,6 +86,9 @@ async def test_what_goes_back_keeps_what_was_sent_and_what_came_meanwhile(outbox
     await outbox.retry(flying, due_ms)
     assert await outbox.claims("Account") == [], "not before it is due"
     assert await outbox.store.next_due() == due_ms
+    assert await outbox.store.due_kinds(due_ms - 1) == set()
+    assert await outbox.store.due_kinds(due_ms) == {("Account", "upsert", 0)}
+    assert await outbox.store.due_kinds(due_ms, (1,)) == set()
     outbox.now_ms = due_ms
     assert (await outbox.claim("Account")).entry.pending.fields == {"Name": "Acme", "Phone": "2"}
 

@@ -54,6 +54,7 @@ INDEXES = {
     "referenced": "record_owner (owner=?)",
     "ready": "entry_ready (object=? AND kind=? AND rank=? AND due_ms<?)",
     "to_read": "entry_to_read (object=? AND due_ms<?)",
+    "ready_kinds": "entry_ready (object=? AND kind=? AND rank=? AND due_ms<?)",
     "next_ready": "entry_ready (object=? AND kind=? AND rank=?)",
     "waiting_people": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
     "release_people": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
