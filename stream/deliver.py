@@ -155,6 +155,7 @@ class Deliver:
 
     async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
         linger_ms = int(self.linger_seconds * 1000)
+        self.dispatch.holds.asked |= kind == "delete"  # who left may be held back by it
         return await self.store.claim(
             obj,
             kind,

@@ -23,13 +23,13 @@ from stream.watch import pulse
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
-OWN_SECONDS = 10.0  # who left its filter with too many is noted by this process itself
+OWN_SECONDS = 10.0  # whatever else this process may have noted itself
 
 
 @dataclass(slots=True)
 class Holds:
     """What is held. `paused` are the flows that the operator paused, as far as they have been taken up here; `leaving` are those
-    who left their filter and wait for a person, by object.
+    who left their filter and wait for a person, by object. `asked`: somebody here may just have noted something.
 
     `_told`: the note of a poisoned flow is on its way into the store; `_noted`: it is there, and only a person takes it away.
     """
@@ -39,6 +39,7 @@ class Holds:
     poison: Poison
     paused: Mapping[Flow, float] = field(default_factory=dict)
     leaving: Mapping[ObjectName, int] = field(default_factory=dict)
+    asked: bool = False
     _looked_at: float = float("-inf")
     _told: bool = False
     _noted: bool = False
@@ -52,7 +53,7 @@ class Holds:
         while True:
             await self.clock.sleep(LOOK_SECONDS)
             others = await self.store.others_wrote()
-            if others or self.clock.monotonic() - self._looked_at >= OWN_SECONDS:
+            if others or self.asked or self.clock.monotonic() - self._looked_at >= OWN_SECONDS:
                 await self.look()
             if others:
                 self.store.wake()
@@ -60,7 +61,7 @@ class Holds:
 
     async def look(self) -> None:
         """Take up what the notes say now."""
-        self._looked_at = self.clock.monotonic()
+        self._looked_at, self.asked = self.clock.monotonic(), False
         noted = self._noted
         found = await self.store.holds()
         self._take_pauses(found.paused)
