@@ -95,7 +95,7 @@ async def intervals(tx: Transaction, obj: ObjectName) -> list[Interval]:
 async def cover(tx: Transaction, covered: Sequence[Covered]) -> None:
     """These intervals are complete."""
     for each in covered:
-        if each.cuts is not None and each.cuts != (await cut_told(tx, each.object))[0]:
+        if each.cuts is not None and each.cuts != await cuts_of(tx, each.object):
             continue
         held = await intervals(tx, each.object)
         grown = joined(held, (each.from_s, each.to_s, each.how))
@@ -106,12 +106,12 @@ async def cover(tx: Transaction, covered: Sequence[Covered]) -> None:
 async def cut(tx: Transaction, holes: Sequence[Hole]) -> None:
     """These intervals are not complete after all; why is kept for people. One of no length only says why a hole will be there."""
     for hole in holes:
-        cuts, _ = await cut_told(tx, hole.object)
+        cuts, _, until_s = await cut_told(tx, hole.object)
         if hole.to_s > hole.from_s:
-            cuts += 1
+            cuts, until_s = cuts + 1, max(until_s, hole.to_s)
             held = await intervals(tx, hole.object)
             await _write(tx, hole.object, cut_open(held, hole.from_s, hole.to_s))
-        await tx.run("put_note", cut_note(hole.object), orjson.dumps([cuts, hole.why]).decode())
+        await tx.run("put_note", cut_note(hole.object), orjson.dumps([cuts, hole.why, until_s]).decode())
 
 
 async def _write(tx: Transaction, obj: ObjectName, pieces: Sequence[Interval]) -> None:
@@ -126,7 +126,7 @@ async def holes(tx: Transaction, obj: ObjectName, until_s: float | None = None) 
     found = gaps(held, end_s)
     if not found:
         return []
-    cuts, why = await cut_told(tx, obj)
+    cuts, why, _ = await cut_told(tx, obj)
     return [Hole(obj, start, end, why, cuts) for start, end in found]
 
 
@@ -135,11 +135,11 @@ async def cuts_of(tx: Transaction, obj: ObjectName) -> int:
     return (await cut_told(tx, obj))[0]
 
 
-async def cut_told(tx: Transaction, obj: ObjectName) -> tuple[int, str]:
-    """How often an object was cut open so far, and why the last time."""
+async def cut_told(tx: Transaction, obj: ObjectName) -> tuple[int, str, float]:
+    """How often an object was cut open so far, why the last time, and up to where at most (0 where an older version noted it)."""
     held = await tx.value("get_note", cut_note(obj))
-    cuts, why = orjson.loads(held) if held is not None else (0, NEVER_READ)
-    return cuts, why
+    cuts, why, *until = orjson.loads(held) if held is not None else (0, NEVER_READ)
+    return cuts, why, until[0] if until else 0.0
 
 
 def load_note(obj: ObjectName) -> str:
@@ -148,7 +148,7 @@ def load_note(obj: ObjectName) -> str:
 
 
 def cut_note(obj: ObjectName) -> str:
-    """The note that says how often an object was cut open, and why the last time."""
+    """The note that says how often an object was cut open, why the last time, and up to where."""
     return f"cut:{obj}"
 
 
@@ -166,11 +166,20 @@ async def stream(tx: Transaction, channel: str) -> Stream | None:
     return Stream(channel, dict.fromkeys(told["objects"], told["until_s"]), told["until_s"])
 
 
-async def stream_on(tx: Transaction, read: Stream) -> None:
-    """A channel was read without a break: each object's interval is covered, and the next one goes on from its end."""
-    await cover(tx, [Covered(obj, since_s, read.until_s, STREAMED) for obj, since_s in read.since_s.items()])
+async def stream_on(tx: Transaction, read: Stream) -> bool:
+    """A channel was read without a break: each object's interval is covered, and the next one goes on from its end.
+
+    What was cut open since the last proof stays open to its end: that is read, whatever the stream brings meanwhile. Returns
+    whether there is such a hole, whose end is known now.
+    """
+    left = False
+    for obj, since_s in read.since_s.items():
+        _, _, cut_until_s = await cut_told(tx, obj)
+        left = left or since_s < cut_until_s < read.until_s
+        await cover(tx, [Covered(obj, max(since_s, cut_until_s), read.until_s, STREAMED)])
     told = orjson.dumps({"objects": sorted(read.since_s), "until_s": read.until_s}).decode()
     await tx.run("put_note", stream_note(read.channel), told)
+    return left
 
 
 async def mapped(tx: Transaction, targets: Mapping[ObjectName, Mapping[str, str]], until_s: float) -> list[ObjectName]:

@@ -87,11 +87,17 @@ def note(record: Record, change: Change) -> None:
 
 
 def learn(record: Record, change: Change) -> None:
-    """Remember in the record what the change, which is taken as it is, says of its fields. Changes `record` in place."""
+    """Remember in the record what the change, which is taken as it is, says of its fields. Changes `record` in place.
+
+    Where nothing is known, only a whole record tells: a few fields alone would pass for all that Marketo was sent, and what the
+    next read lacks would not be cleared.
+    """
     if change.kind == "delete":
         return
     if change.whole:
         record.known = digests(change.fields)
+        return
+    if not record.known:
         return
     for name, value in change.fields.items():
         record.known.pop(name, None)
@@ -101,7 +107,8 @@ def learn(record: Record, change: Change) -> None:
 
 def doubt_fields(record: Record, fields: Pending) -> None:
     """Which value counts of these fields is not known any more. Changes `record` in place."""
-    record.known |= dict.fromkeys(fields.fields, UNKNOWN)
+    if record.known:
+        record.known |= dict.fromkeys(fields.fields, UNKNOWN)
 
 
 def pending_of(change: Change, judged: Verdict) -> Pending:

@@ -128,18 +128,17 @@ class Store:
     ) -> intake.Taken:
         """What a batch of events said, the position up to which that is everything, and what is proven by it: one transaction."""
 
-        async def work(tx: Transaction) -> intake.Taken:
+        async def work(tx: Transaction) -> tuple[intake.Taken, bool]:
             taken = await intake.append(tx, changes, now_ms)
             await intake.keep_unreadable(tx, unreadable, now_ms)
-            if stream is not None:
-                await coverage.stream_on(tx, stream)
+            left = stream is not None and await coverage.stream_on(tx, stream)
             await coverage.cut(tx, holes)
             if replay is not None:
                 await tx.run("put_replay", replay.channel, replay.replay_id, replay.commit_ms, replay.stored_ms)
-            return taken
+            return taken, left
 
-        taken = await self.submit(work)
-        if taken.applied or holes:
+        taken, left = await self.submit(work)
+        if taken.applied or holes or left:
             self.wake()
         return taken
 
@@ -198,7 +197,8 @@ class Store:
 
     async def stream_on(self, stream: Stream, *, waits: bool = True) -> None:
         """A channel is known to be complete up to there."""
-        await self.submit(lambda tx: coverage.stream_on(tx, stream), waits=waits)
+        if await self.submit(lambda tx: coverage.stream_on(tx, stream), waits=waits):
+            self.wake()
 
     async def count_loaded(self) -> int:
         """How many entries that a load brought are still to be delivered."""

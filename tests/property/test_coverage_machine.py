@@ -42,6 +42,7 @@ class Seconds:
 
     how: list[str | None] = field(default_factory=lambda: [None] * SECONDS)
     cuts: int = 0
+    cut_until: int = 0
     why: str = NEVER_READ
 
     def cover(self, start: int, end: int, how: str) -> None:
@@ -55,6 +56,7 @@ class Seconds:
         self.why = why
         if start < end:
             self.cuts += 1
+            self.cut_until = max(self.cut_until, end)
             self.how[start:end] = [None] * (end - start)
 
     def last(self, how: str | None = None) -> int:
@@ -134,7 +136,7 @@ class MemoryMachine(StoreMachine):
         else:
             self._run(self.store.stream_on(read))
         for obj, since_s in since.items():
-            self.objects[obj].cover(int(since_s), int(until_s), "streamed")
+            self.objects[obj].cover(max(int(since_s), self.objects[obj].cut_until), int(until_s), "streamed")
         self.stream = Stream(CHANNEL, dict.fromkeys(objects, until_s), until_s)
 
     @rule(replay_id=st.sampled_from([-2, -1, 7]))

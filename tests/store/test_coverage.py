@@ -101,6 +101,16 @@ async def test_a_reading_that_began_before_a_cut_proves_nothing_after_it(outbox:
     assert await outbox.store.holes("Lead") == []
 
 
+async def test_the_stream_does_not_close_what_was_cut_open_since_its_last_proof(outbox: Outbox) -> None:
+    await outbox.store.stream_on(Stream(CHANNEL, {"Lead": 10.0, "Contact": 10.0}, 30.0))
+    await outbox.store.cut([Hole("Lead", 0.0, 40.0, "overflow")])
+    await outbox.store.stream_on(Stream(CHANNEL, {"Lead": 30.0, "Contact": 30.0}, 35.0))
+    await outbox.store.stream_on(Stream(CHANNEL, {"Lead": 35.0, "Contact": 35.0}, 50.0))
+    assert [(hole.from_s, hole.to_s) for hole in await outbox.store.holes("Lead")] == [(0.0, 40.0)]
+    assert await outbox.store.intervals("Lead") == [(40.0, 50.0, "streamed")]
+    assert await outbox.store.intervals("Contact") == [(10.0, 50.0, "streamed")], "the others go on"
+
+
 async def test_the_stream_goes_on_from_where_it_was(outbox: Outbox) -> None:
     assert await outbox.store.stream(CHANNEL) is None
     await outbox.store.take([], None, outbox.now_ms, stream=Stream(CHANNEL, {"Lead": 10.0, "Contact": 20.0}, 30.0))

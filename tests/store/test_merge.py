@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from store.digests import digests
-from store.merge import Verdict, merge, pending_of, settle_read, verdict
+from store.merge import Verdict, doubt_fields, learn, merge, pending_of, reduced, settle_read, verdict
 from store.model import Change, Pending, Record
 from tests.store.outbox_steps import ACCOUNT, CONTACT, NOON, SECOND, event, gone, row, whole
 
@@ -88,6 +88,19 @@ VERDICTS = [
 @pytest.mark.parametrize(("record", "change", "judged"), VERDICTS)
 def test_what_is_news(record: Record, change: Change, judged: Verdict) -> None:
     assert verdict(record, change) == judged
+
+
+def test_what_one_event_tells_does_not_pass_for_all_that_is_known() -> None:
+    """Another person's fields came with a merge; then a read that lacks some of them clears them, whatever was told meanwhile."""
+    record = Record("Account", ACCOUNT, state="synced", known={}, filled=frozenset({"company", "mainPhone"}))
+    update = event("Account", ACCOUNT, {"Website": "new"})
+    learn(record, update)
+    doubt_fields(record, upsert({"Website": "newer"}))
+    read = row("Account", ACCOUNT, NOON_S, {"Name": "Acme", "Website": "new"})
+    assert reduced(record, read).whole
+    learn(record, read)
+    learn(record, event("Account", ACCOUNT, {"Name": None}))
+    assert record.known == digests({"Website": "new"})
 
 
 def test_a_deleted_row_is_known_once() -> None:

