@@ -370,6 +370,18 @@ async def test_a_converted_leads_person_goes_to_the_contact(outbox: Outbox) -> N
     assert await outbox.to_read() == {("Contact", CONTACT): "converted from a lead"}
 
 
+async def test_a_deleted_contact_answers_for_the_person_that_it_got_while_its_delete_was_in_flight(outbox: Outbox) -> None:
+    """Else what it was merged into would not clear what the lead had filled."""
+    await outbox.take(whole("Contact", CONTACT), gone("Contact", CONTACT, commit_ms=NOON + 1))
+    claimed = await outbox.claim("Contact", "delete")
+    handover = HandOver(("Lead", LEAD), ("Contact", CONTACT), "7", frozenset({"phone"}), "converted from a lead")
+    await outbox.store.finish([], outbox.now_ms, handovers=[handover])
+    await outbox.ack(claimed, state="deleted", why="never was in Marketo")
+    record = await outbox.record("Contact", CONTACT)
+    assert (record.marketo_id, sorted(record.filled)) == ("7", ["phone"])
+    assert await outbox.to_read() == {("Contact", CONTACT): "converted from a lead"}
+
+
 async def test_a_contact_with_a_person_of_its_own_refuses_another(outbox: Outbox) -> None:
     await outbox.synced("Contact", CONTACT, marketo_id="8")
     handover = HandOver(("Lead", LEAD), ("Contact", CONTACT), "7", frozenset(), "converted from a lead")
