@@ -144,8 +144,13 @@ class _Job:
     def fail(self, error: BaseException) -> None:
         """Give the caller an error; nobody waiting any more is no second one."""
         if not self.done.done():
-            self.done.set_exception(error if isinstance(error, Exception) else StoreError("the store was closed"))
+            self.done.set_exception(_told(error))
             self.done.exception()
+
+
+def _told(error: BaseException) -> Exception:
+    """What a caller gets for what ended the committer."""
+    return error if isinstance(error, Exception) else StoreError("the store was closed")
 
 
 async def _all(tx: Transaction, jobs: Sequence[_Job]) -> None:
@@ -175,6 +180,7 @@ class Writer:
     """The committer and its queue. `run()` is its task; `submit()` is what everybody else calls.
 
     `waiting` is what to do while the file cannot be written; without it such a commit fails. `blocked` is why it cannot just now.
+    `lost` is what ended it.
     """
 
     connection: aiosqlite.Connection
@@ -184,6 +190,7 @@ class Writer:
     commits: int = 0
     _queue: asyncio.Queue[_Job | None] = field(default_factory=asyncio.Queue)
     closed: bool = False
+    lost: Exception | None = None
     _version: int | None = None
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
     _files: OpenFiles = field(init=False)
@@ -195,9 +202,12 @@ class Writer:
         """Run the work in a transaction and return its result once it is committed and on disk. `in_loop`: it calls back into
         what belongs to the event loop, and runs there.
 
-        Raises what the work raised (its own changes undone), or StoreError where the store is at its end. Where the file cannot
-        be written just now, a caller with `waits=False` gets StoreBlocked at once; its work may be done later all the same.
+        Raises what the work raised (its own changes undone), or StoreError where the store is at its end: whoever comes after it
+        was lost is told why it was. Where the file cannot be written just now, a caller with `waits=False` gets StoreBlocked at
+        once; its work may be done later all the same.
         """
+        if self.lost is not None:
+            raise self.lost
         if self.closed:
             raise StoreError("the store is closed")
         if self.blocked is not None and not waits:
@@ -226,7 +236,7 @@ class Writer:
                 if self.commits % COMMITS_A_LOOK == 0:
                     await self._patiently(self._look_at_log, [])
         except BaseException as error:
-            self.closed = True
+            self.closed, self.lost = True, _told(error)
             for job in self._queued():
                 job.fail(error)
             raise

@@ -76,9 +76,7 @@ def run(ctx: click.Context, config: Path | None) -> None:
         log.info("daemon_stopped")
     except BaseExceptionGroup as group:
         repeats.tell(everything=True)
-        causes = {str(cause): cause for cause in _leaves(group)}  # a store that is gone is the end of every loop, and one message
-        codes = [_tell(cause) for cause in causes.values()]
-        ctx.exit(max(codes))
+        ctx.exit(_tell_all(group))
 
 
 def _collect_less_often() -> None:
@@ -115,6 +113,12 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(error)
         else:
             yield error
+
+
+def _tell_all(group: BaseExceptionGroup[BaseException]) -> int:
+    """What the loops died of: a store that is gone is the end of every one, and one line."""
+    causes = {str(cause): cause for cause in _leaves(group)}
+    return max(_tell(cause) for cause in causes.values())
 
 
 def _tell(error: BaseException) -> int:

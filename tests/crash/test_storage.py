@@ -14,10 +14,12 @@ import pytest
 
 from sandbox.faults import Fault
 from store.database import APPLICATION_ID
+from stream.cli.run import _tell_all
 from stream.clock import SystemClock
 from stream.config import load
 from stream.operating.status import Status, status
 from stream.salesforce.streaming import CometdSource
+from stream.scores import Scores
 from tests.crash.crashing import filled, remount, small_disk, started
 from tests.flow.scenes import company, lead_of
 from tests.flow.world import World, world
@@ -225,6 +227,38 @@ async def test_what_cannot_heal_ends_it_with_one_line(tmp_path: Path, how: str) 
             assert ("restore the newest backup" if how == "damaged" else "next start") in str(failures[0]["cure"])
             assert "trace" not in failures[0]
             assert not running.errors
+
+
+async def test_a_loop_that_works_on_after_the_store_was_lost_tells_no_cause_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loops end one after the other: whoever had an answer under way asks the store once more before it hears of the loss."""
+    scores, asked_late = Scores.run, list[Scores]()
+
+    async def working_on(self: Scores) -> None:
+        try:
+            await scores(self)
+        finally:
+            asked_late.append(self)
+            await self.store.note("late")
+
+    monkeypatch.setattr(Scores, "run", working_on)
+    async with world(tmp_path) as here:
+        company(here)
+        await here.start()
+        await here.until_equal()
+        for side in sides(tmp_path / "store.db"):
+            side.unlink()
+        many_leads(here)
+        with pytest.raises(BaseExceptionGroup) as lost:
+            await here.until(lambda: False, 40)
+        with pytest.raises(BaseExceptionGroup):
+            await here.stop()
+        assert len(asked_late) == 1
+        assert _tell_all(lost.value) == 1
+        [told] = here.events("daemon_failed")
+        assert "moved, deleted or replaced" in told["cause"]
+        assert "next start" in told["cure"]
 
 
 @pytest.mark.parametrize(
