@@ -47,12 +47,9 @@ async def split(tx: Transaction, outcomes: Sequence[Outcome]) -> tuple[list[Plai
 
 
 def _is_accepted(outcome: Outcome) -> bool:
-    """Whether Marketo has taken an update, and that is all: a role's key changes with it, and with a person that is created or
-    shared the roles of it do.
-    """
+    """Whether Marketo has it now, and that is all: a role's key changes with it."""
     return (
         isinstance(outcome, Ack)
-        and outcome.did == "updated"
         and outcome.state == "synced"
         and outcome.sent_key is None
         and not (outcome.forget_marketo_id or outcome.removed)

@@ -19,7 +19,7 @@ from store.database import open_database
 from store.errors import StoreBlocked
 from store.faults import translated
 from store.model import MERGEABLE, OBJECTS, PEOPLE, Entry, Key, Record
-from store.role_keys import forget_old
+from store.role_keys import forget_all
 from store.rows import keys_json, list_json, read_entries, read_records
 from store.writer import Transaction
 
@@ -72,7 +72,7 @@ async def erase(tx: Transaction, record_id: str, now_ms: int, *, running: bool, 
     await tx.run("delete_entries", list_json([*numbers, *events]))
     await tx.run("delete_scores", keys_json(keys))
     await tx.run("delete_records", keys_json(keys))
-    await forget_old(tx, ids)
+    await forget_all(tx, ids)
     await waits.work_out(tx, waiting, await waits.records(tx, [entry.key for entry in waiting]), now_ms)
     if keys or events:
         await tx.run("put_note", UNFINISHED, "true")

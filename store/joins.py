@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from store import role_keys
 from store.intake import send_again
 from store.model import Record
 from store.outbox import move_people, try_now
@@ -23,6 +24,7 @@ def _note(loser: str) -> str:
 async def intend(tx: Transaction, winner: str, losers: Sequence[str]) -> None:
     """These people are about to be merged by us."""
     await tx.run_many("put_note", [(_note(loser), winner) for loser in losers])
+    await role_keys.foresee(tx, winner, losers)
 
 
 async def met(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) -> int:
@@ -30,6 +32,7 @@ async def met(tx: Transaction, winner: str, losers: Sequence[str], now_ms: int) 
 
     The first of all of them answers for what was filled, and is sent whole. Whose email is another one parts when it is read.
     """
+    await role_keys.moved(tx, winner, losers)
     people = await _behind(tx, losers)
     for record in people:
         record.joined = winner if record.joined in losers else record.joined
@@ -47,6 +50,7 @@ async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: in
 
     Unless the daemon did it, they are one there from now on, whatever their emails in Salesforce.
     """
+    await role_keys.moved(tx, winner, losers)
     ours = [loser for loser in losers if await tx.value("get_note", _note(loser)) == winner]
     moved = await met(tx, winner, ours, now_ms) if ours else 0
     people = await _behind(tx, [loser for loser in losers if loser not in ours])

@@ -322,6 +322,7 @@ class HandOver:
     """A Marketo person goes from one record to another (a converted lead's to its contact, a deleted one's to who shared it).
 
     `filled` are the Marketo fields filled for the old record: the new one answers for them. The new one is read and sent whole.
+    `merged`: the person that the old one had, where it was merged into this one.
     """
 
     giver: Key
@@ -329,6 +330,7 @@ class HandOver:
     marketo_id: str | None
     filled: frozenset[str]
     why: str
+    merged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

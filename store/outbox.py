@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import orjson
 
-from store import acks, leaving, waits
+from store import acks, leaving, role_keys, waits
 from store.history import Lines
 from store.intake import LEFT_ITS_FILTER, append, perhaps_created, put_entries, renew_children, send_again
 from store.merge import merge
@@ -144,6 +144,9 @@ async def finish(
     await acks.write(tx, plain, now_ms)
     released = [each.ack.key for each in plain] + (await _one_by_one(tx, others, now_ms) if others else [])
     await waits.let_go(tx, released)
+    for handover in handovers:
+        if handover.merged and handover.marketo_id:
+            await role_keys.moved(tx, handover.marketo_id, [handover.merged])
     refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
     parted = "it shares its Marketo person no longer"
     await move_people(tx, list((await waits.records(tx, left)).values()), None, now_ms, parted)

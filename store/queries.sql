@@ -309,6 +309,23 @@ WHERE object = 'OpportunityContactRole' AND state = 'synced' AND record_id IN (
 -- A contact role is about to be sent under this key.
 UPDATE record SET sent_key = ? WHERE object = 'OpportunityContactRole' AND record_id = ?;
 
+-- sent_keys --
+-- Under which keys the given contact roles were sent, or were about to be; ?1 is a JSON array of role ids.
+SELECT r.record_id, r.sent_key FROM json_each(?1) k
+CROSS JOIN record r ON r.object = 'OpportunityContactRole' AND r.record_id = k.value
+WHERE r.sent_key IS NOT NULL;
+
+-- roles_of_people --
+-- Likewise all that stand behind these Marketo people; ?1 is a JSON array of their numbers.
+SELECT r.record_id, r.sent_key FROM json_each(?1) k
+CROSS JOIN record r INDEXED BY record_role_person ON r.sent_key ->> 1 = k.value
+WHERE r.sent_key IS NOT NULL;
+
+-- all_old_keys --
+-- The old keys of all contact roles that have some.
+SELECT substr(name, length('old_role_keys:') + 1) AS record_id, value FROM note
+WHERE name > 'old_role_keys:' AND name < 'old_role_keys;';
+
 -- role_persons --
 -- The given contact roles in Marketo, and the person their contact has there; ?1 is a JSON array of role ids.
 SELECT r.record_id, r.contact, r.sent_key, c.marketo_id FROM json_each(?1) k
@@ -337,6 +354,10 @@ ON CONFLICT (channel) DO UPDATE SET
 -- get_note --
 -- A small fact.
 SELECT value FROM note WHERE name = ?;
+
+-- notes --
+-- Small facts; ?1 is a JSON array of their names.
+SELECT n.name, n.value FROM json_each(?1) k CROSS JOIN note n ON n.name = k.value;
 
 -- put_note --
 -- Write a small fact.

@@ -319,6 +319,10 @@ class Store:
             self.wake()
         return moved
 
+    async def intend_merge(self, winner: str, losers: Sequence[str]) -> None:
+        """These Marketo people are about to be merged, because their records were."""
+        await self.submit(lambda tx: role_keys.foresee(tx, winner, losers))
+
     async def intend_meeting(self, winner: str, losers: Sequence[str]) -> None:
         """These Marketo people are about to be merged, because their records have one email."""
         await self.submit(lambda tx: joins.intend(tx, winner, losers))
@@ -392,17 +396,17 @@ class Store:
         deletes = [entry for entry in entries if entry.state != "dead" and entry.pending.kind == "delete"]
         return {entry.key for entry in deletes if not entry.pending.left}
 
-    async def intend_keys(self, keys: Mapping[str, str], old: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Contact roles are about to be sent under these keys (role id → key); `old`: under which they perhaps stand there."""
-        await self.submit(lambda tx: role_keys.intend(tx, keys, old or {}))
+    async def intend_keys(self, keys: Mapping[str, str]) -> dict[str, list[str]]:
+        """Contact roles are about to be sent under these keys (role id → key); returns under which others they perhaps stand."""
+        return await self.submit(lambda tx: role_keys.intend(tx, keys))
 
-    async def old_role_keys(self, record_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Under which other keys these contact roles perhaps stand in Marketo."""
-        return await self.submit(lambda tx: role_keys.old_keys(tx, record_ids))
+    async def old_role_keys(self, now: Mapping[str, str]) -> dict[str, list[str]]:
+        """Under which other keys than these (role id → key, "" for none) the contact roles perhaps stand in Marketo."""
+        return await self.submit(lambda tx: role_keys.old_keys(tx, now))
 
-    async def forget_role_keys(self, record_ids: Sequence[str]) -> None:
-        """These contact roles stand under no other key any more."""
-        await self.submit(lambda tx: role_keys.forget_old(tx, record_ids))
+    async def forget_role_keys(self, gone: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """These contact roles do not stand under these other keys any more (role id → keys); returns those noted meanwhile."""
+        return await self.submit(lambda tx: role_keys.forget_old(tx, gone))
 
     async def sharing_role(self, sent_key: str, record_id: str) -> int:
         """How many other living contact roles stand behind the same Marketo role."""

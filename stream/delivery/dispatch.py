@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -21,6 +22,7 @@ from stream.delivery.exclusion import Exclusion, rounds
 from stream.delivery.meetings import order_of
 from stream.delivery.merges import Loser, Merges
 from stream.delivery.people_calls import PeopleCalls, Replan, carried_on
+from stream.delivery.role_calls import ROLE, RoleCalls
 from stream.delivery.settle import Settled, Waits, back, settle
 from stream.delivery.spared import asks, held_by, spare
 from stream.errors import StreamError
@@ -29,7 +31,7 @@ from stream.mapping import ObjectMapping
 from stream.marketo.client import MarketoClient, MarketoObject
 from stream.marketo.outcomes import Operation, judge_error
 from stream.marketo.pace import Pace
-from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan, role_key
+from stream.plan import Converted, Done, Merge, Plan, Refuse, Remove, Reread, Rules, Upsert, plan
 
 log = structlog.get_logger(__name__)
 
@@ -220,12 +222,14 @@ class Dispatch:
         upserts = [item for item in items if isinstance(item.plan, Upsert) and not await self._passed_on(item, settled)]
         if obj not in PEOPLE:
             upserts = await self._spared(obj, upserts, settled)
-        if removals:
+        if removals and obj == ROLE:
+            self._settle(await self._roles.remove(removals, held, settled), settled)
+        elif removals:
             self._settle(await self._remove(obj, removals, settled), settled)
         if upserts and obj in PEOPLE:
             self._settle(await self.people_calls.send(upserts, held, settled, replan, now_ms=self.now_ms()), settled)
-        elif upserts and obj == "OpportunityContactRole":
-            self._settle(await self._roles(upserts), settled)
+        elif upserts and obj == ROLE:
+            self._settle(await self._roles.send(upserts, held), settled)
         elif upserts and obj == "User":
             self._settle(await self._sales_persons(upserts), settled)
         elif upserts:
@@ -248,6 +252,10 @@ class Dispatch:
     def _settle(self, verdicts: Sequence[Verdict], settled: Settled) -> None:
         settle(verdicts, settled, self.waits, self.now_ms())
 
+    @property
+    def _roles(self) -> RoleCalls:
+        return RoleCalls(self.store, self.exclusion, partial(self._batch, ROLE))
+
     def _batch(self, obj: ObjectName, operation: Operation) -> Batch:
         target = MARKETO_OBJECT[obj]
         return Batch(
@@ -262,20 +270,14 @@ class Dispatch:
         )
 
     async def _remove(self, obj: ObjectName, items: Sequence[Item], settled: Settled) -> list[Verdict]:
-        """Delete, unless other living records stand behind the same person or role."""
+        """Delete, unless other living records stand behind the same person."""
         alone: list[Item] = []
-        stuck = await self._drop_old(items, await self._old_keys(items)) if obj == "OpportunityContactRole" else {}
-        for item in [each for each in items if each.entry_id not in stuck]:
-            record = item.claimed.record
-            if obj in PEOPLE and await self._pass_on(record, settled):
+        for item in items:
+            if obj in PEOPLE and await self._pass_on(item.claimed.record, settled):
                 settled.add(carried_on(item))
-            elif record.sent_key and await self.store.sharing_role(record.sent_key, record.record_id):
-                why = "another contact role stands behind the same role in Marketo"
-                gone = item.plan.state if isinstance(item.plan, Remove) else "deleted"
-                settled.add(Ack(item.entry_id, record.key, state=gone, why=why))
             else:
                 alone.append(item)
-        return [*stuck.values(), *(await self._batch(obj, "delete").send(alone) if alone else [])]
+        return await self._batch(obj, "delete").send(alone) if alone else []
 
     async def _sales_persons(self, items: Sequence[Item]) -> list[Verdict]:
         """Upsert sales persons; where Marketo will not change an email (its describe says so), all else is sent without it.
@@ -298,44 +300,6 @@ class Dispatch:
             if verdict.result is not None:
                 log.error("sales_person_email_differs", id=verdict.item.claimed.record.record_id, cure=EMAIL_CURE)
         return list(verdicts.values())
-
-    async def _roles(self, items: Sequence[Item]) -> list[Verdict]:
-        """Upsert the roles. Where a role's key is another now, the new one is sent first, and then the old one goes.
-
-        All keys are written down before: a role whose answer is lost can be found, and deleted, all the same.
-        """
-        old = await self._old_keys(items)
-        keys = {item.claimed.record.record_id: item.plan.key for item in items if isinstance(item.plan, Upsert)}
-        await self.store.intend_keys(keys, old)
-        verdicts = await self._batch("OpportunityContactRole", "upsert").send(items)
-        stuck = await self._drop_old([verdict.item for verdict in verdicts if verdict.result is not None], old)
-        return [stuck.get(verdict.item.entry_id, verdict) for verdict in verdicts]
-
-    async def _old_keys(self, items: Sequence[Item]) -> dict[str, list[str]]:
-        """Under which other keys the roles perhaps stand in Marketo."""
-        held = await self.store.old_role_keys([item.claimed.record.record_id for item in items])
-        old: dict[str, list[str]] = {}
-        for item in items:
-            own, record_id = item.plan, item.claimed.record.record_id
-            stale, now = (own.stale_key, own.key) if isinstance(own, Upsert) else ("", item.claimed.record.sent_key)
-            if keys := sorted({*held.get(record_id, ()), stale} - {"", now}):
-                old[record_id] = keys
-        return old
-
-    async def _drop_old(self, items: Sequence[Item], old: Mapping[str, Sequence[str]]) -> dict[int, Verdict]:
-        """Delete the roles as they were, unless another record stands behind them; returns what could not be done, by entry."""
-        stale: dict[str, Item] = {}
-        for item, key in [(each, key) for each in items for key in old.get(each.claimed.record.record_id, ())]:
-            own = isinstance(item.plan, Upsert) and key == item.plan.stale_key
-            wanted = not own and self.exclusion.is_held(f"role:{key}")  # another record is just being sent under it
-            if not wanted and not await self.store.sharing_role(key, item.claimed.record.record_id):
-                stale[key] = Item(item.claimed, Remove(role_key(key)), role_key(key))
-        verdicts = await self._batch("OpportunityContactRole", "delete").send(list(stale.values()))
-        stuck = {verdict.item.entry_id: verdict for verdict in verdicts if verdict.result is None}
-        done = [each.claimed.record.record_id for each in items if each.entry_id not in stuck]
-        if gone := [record_id for record_id in done if record_id in old]:
-            await self.store.forget_role_keys(gone)
-        return stuck
 
 
 def _may_lack_email(item: Item) -> bool:

@@ -11,7 +11,7 @@ point, it is done again: a loser that is not in Marketo any more has been merged
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -237,6 +237,7 @@ class Merges:
             if loser.record.marketo_id not in there:
                 self._inherited(loser, winner, settled, "its Marketo person has been merged, or deleted, there")
         present = {loser.claimed.entry.entry_id: loser for loser in losers if loser.record.marketo_id in there}
+        await self.store.intend_merge(winner_id, [str(loser.record.marketo_id) for loser in present.values()])
         batch = Batch(
             self._call(winner_id),
             "upsert",
@@ -290,7 +291,8 @@ class Merges:
 
     def _inherited(self, loser: Loser, winner: Winner, settled: Settled, why: str, *, together: int = 0) -> None:
         """The loser's person is the winner's; whoever sends that one's fields answers for what was filled, and is sent whole."""
-        settled.handovers.append(self._heritage(loser, winner.carrier, winner.marketo_id))
+        heritage = self._heritage(loser, winner.carrier, winner.marketo_id)
+        settled.handovers.append(replace(heritage, merged=loser.record.marketo_id))
         self._done(loser, winner.record.key, settled, why, did="merged", together=together)
 
     @staticmethod

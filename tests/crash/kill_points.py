@@ -321,6 +321,7 @@ COMMITS = (
     Commit("a conversion accepted", "finish", convert),
     Commit("a person handed over", "finish", hand_over),
     Commit("a merge in Salesforce followed", "follow_merges", merge),
+    Commit("two people about to be merged", "intend_merge", merge),
     Commit("a role's key intended", "intend_keys", new_role),
     Commit("a role's old key forgotten", "forget_role_keys", rename_role),
     Commit("what a killed daemon left", "recover", in_flight),

@@ -21,6 +21,7 @@ from tests.flow.test_codes import refusal
 from tests.flow.world import World, world
 
 MERGE = r"/merge\.json"
+ROLES = r"/(composite|query).*OpportunityContactRole"
 PEOPLE = ("Contact", "Lead")
 
 
@@ -239,6 +240,39 @@ async def test_a_contacts_roles_follow_it(tmp_path: Path) -> None:
         }
         assert {role["leadId"] for role in here.instance.roles.values()} == {kept}
         assert roles
+        assert not await here.dead()
+
+
+def role_keys(here: World) -> set[tuple[str, int, str]]:
+    """Under which keys contact roles stand in Marketo."""
+    return {(role["externalOpportunityId"], role["leadId"], role["role"]) for role in here.instance.roles.values()}
+
+
+@pytest.mark.parametrize("told", ["answered", "unanswered"])
+async def test_a_role_that_moved_with_its_person_and_gets_another_name_leaves_nothing_behind(tmp_path: Path, told: str) -> None:
+    """Marketo's merge brings the loser's roles to the winner, under keys that nobody has sent."""
+    async with world(tmp_path) as here:
+        made = deal(here)
+        loser = here.org.create("Contact", contact_of(made.account, "Loser"))
+        pair = {"OpportunityId": made.opportunity, "ContactId": loser}
+        role = here.org.create("OpportunityContactRole", {**pair, "Role": "User"})
+        await here.start()
+        await here.until_quiet()
+        kept, lost = here.lead_of(made.contact)["id"], here.lead_of(loser)["id"]
+        assert (made.opportunity, lost, "User") in role_keys(here)
+        down = here.salesforce.faults.add(Fault("respond", path=ROLES, status=503, times=None))
+        if told == "unanswered":
+            here.marketo.faults.add(Fault("hang_after", path=MERGE))
+        here.org.merge("Contact", made.contact, loser)
+        await here.until(lambda: merges(here) == 1)
+        assert (made.opportunity, kept, "User") in role_keys(here)
+        here.org.update("OpportunityContactRole", role, {"Role": "Decider"})
+        down.times = 0
+        await here.until(lambda: (made.opportunity, kept, "Decider") in role_keys(here))
+        await here.until(lambda: (made.opportunity, kept, "User") not in role_keys(here))
+        here.marketo.faults.clear()
+        await here.until_quiet()
+        assert role_keys(here) == {(made.opportunity, kept, name) for name in ("Buyer", "Decider")}
         assert not await here.dead()
 
 

@@ -39,12 +39,7 @@ def trouble(here: World, chance: random.Random) -> None:
         here.salesforce.bayeux.drop_sessions()
 
 
-KNOWN = (
-    "a contact role is left in Marketo under the person that its contact stood behind before (docs/reliability.md, What is not)"
-)
-
-
-@pytest.mark.parametrize("seed", [pytest.param(4, marks=pytest.mark.xfail(reason=KNOWN, strict=False)), 11])
+@pytest.mark.parametrize("seed", [4, 11])
 async def test_a_storm_loses_nothing_and_doubles_nobody(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - reproducible troubles
     async with world(tmp_path, deliver__deletes__Lead="delete", deliver__batch_size=20, deliver__max_attempts=2) as here:
