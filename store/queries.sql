@@ -25,6 +25,37 @@ ON CONFLICT (object, record_id) DO UPDATE SET
     read_s = excluded.read_s, known = excluded.known,
     commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq, story = excluded.story;
 
+-- known_among --
+-- Which of the given records of an object are known, have an entry or are waited for; ?2 is a JSON array of record ids.
+SELECT k.value AS record_id FROM json_each(?2) k
+WHERE EXISTS (SELECT 1 FROM record r WHERE r.object = ?1 AND r.record_id = k.value)
+   OR EXISTS (SELECT 1 FROM entry e WHERE e.object = ?1 AND e.record_id = k.value AND e.flow = 'deliver')
+   OR EXISTS (SELECT 1 FROM wait w WHERE w.parent_object = ?1 AND w.parent_id = k.value);
+
+-- put_newcomers --
+-- Records of an object that nobody knew; ?2 is a JSON array of [record id, owner, account, opportunity, contact, created,
+-- SystemModstamp, known], ?3 the number of the newest line of any story: theirs come next, in this order.
+INSERT INTO record (object, record_id, state, owner, account, opportunity, contact, created, read_s, known, story)
+SELECT ?1, value ->> 0, 'seen', value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+    ?3 + 1 + key
+FROM json_each(?2);
+
+-- put_their_lines --
+-- The first line of each one's story: the same for all. ?1 is a JSON array of record ids, ?2 the newest line before them.
+INSERT INTO history (seq, before, record_id, at_ms, told)
+SELECT ?2 + 1 + key, 0, value, ?3, CAST(?4 AS BLOB) FROM json_each(?1);
+
+-- put_their_entries --
+-- Their entries, as a load brings them at ?2; ?3 is a JSON array of [record id, pending, how many records it waits for].
+INSERT INTO entry (object, record_id, state, kind, pending, waits, due_ms, queued_ms, rank)
+SELECT ?1, value ->> 0, 'open', 'upsert', CAST(value ->> 1 AS BLOB), value ->> 2, ?2, ?2, 1 FROM json_each(?3);
+
+-- put_their_waits --
+-- What these entries wait for; ?2 is a JSON array of [record id, parent's object, parent's id].
+INSERT INTO wait (entry_id, parent_object, parent_id)
+SELECT e.entry_id, k.value ->> 1, k.value ->> 2 FROM json_each(?2) k
+CROSS JOIN entry e ON e.object = ?1 AND e.record_id = k.value ->> 0 AND e.flow = 'deliver';
+
 -- put_entry --
 -- Insert an entry, or replace the record's entry.
 INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, rank, later,

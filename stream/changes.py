@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from store.model import Change, ObjectName, Ref
@@ -88,7 +89,7 @@ def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceF
 
 def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], fields: SourceFields) -> Change:
     obj, of_interest = bare.object, fields.of(bare.object)
-    filled = fields.constants(obj) | {name: value for name, value in known.items() if value is not None}
+    filled = {**fields.constants(obj), **{name: value for name, value in known.items() if value is not None}}
     side = fields.side(obj, filled, event.diffs | event.unclear)
     decisive = () if side == "out" else sorted(fields.filter_of(obj).names)  # what is hidden from the user is no null
     missing = [name for name in (*NEEDED[obj], *decisive) if name not in filled]
@@ -135,22 +136,28 @@ def _refs(obj: ObjectName, fields: Mapping[str, Any]) -> dict[Ref, str | None]:
 
 def _ref(ref: Ref, value: Any) -> str | None:
     """The parent's wide id; a queue is no sales person, so an owner that is no user is left out."""
-    if value is None or value == "" or (ref == "owner" and _is_other_owner(value)):
+    if value is None or value == "":
         return None
     try:
-        return id_of(ref_object(ref), value)
+        return _parent(ref, value) if isinstance(value, str) else id_of(ref_object(ref), value)
     except ValueError as error:
         raise DecodeError(f"{REF_FIELD[ref]}: {error}") from error
 
 
-def _is_other_owner(value: Any) -> bool:
+@lru_cache(4096)
+def _parent(ref: Ref, value: str) -> str | None:
+    """As above; many records have the same one."""
+    return None if ref == "owner" and _is_other_owner(value) else id_of(ref_object(ref), value)
+
+
+def _is_other_owner(value: str) -> bool:
     try:
-        return not is_user(widen(value)) if isinstance(value, str) else False
+        return not is_user(widen(value))
     except ValueError:
         return False
 
 
-def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, source: str = "") -> Change:
+def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, source: str = "", *, loaded: bool = False) -> Change:
     """A row as read or polled (flat REST fields) as a whole change. Raises DecodeError where that cannot be told from it."""
     try:
         record_id = id_of(obj, row.get("Id"))
@@ -158,22 +165,23 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, sour
         raise DecodeError(f"the row's Id: {error}") from error
     read_s = seconds_of(row.get("SystemModstamp"))
     if row.get("IsDeleted") is True:
-        return Change(obj, record_id, kind="delete", read_s=read_s, source=source)
+        return Change(obj, record_id, kind="delete", read_s=read_s, source=source, loaded=loaded)
     of_interest = fields.of(obj)
-    filled = {name: value for name, value in row.items() if name in of_interest and value is not None}
-    filled = fields.constants(obj) | filled
-    if unclear := sorted(name for name, value in filled.items() if not can_be_kept(value)):
+    told = {name: value for name, value in row.items() if value is not None and name in of_interest}
+    filled = {**fields.constants(obj), **told}
+    if not all(map(can_be_kept, filled.values())):
+        unclear = sorted(name for name, value in filled.items() if not can_be_kept(value))
         raise DecodeError(f"the row's {', '.join(unclear)} has parts, or is no value there is")
-    refs = _refs(obj, {REF_FIELD[ref]: row.get(REF_FIELD[ref]) for ref in REFS_OF[obj]})
     return Change(
         obj,
         record_id,
         fields=filled,
         whole=True,
-        refs=refs,
+        refs={ref: _ref(ref, row.get(REF_FIELD[ref])) for ref in REFS_OF[obj]},
         created=_text_or_none(row.get("CreatedDate")),
         read_s=read_s,
         source=source,
+        loaded=loaded,
         side=fields.side(obj, filled, whole=True),
     )
 

@@ -112,7 +112,7 @@ class RecordFilter:
 
     def admits(self, fields: Mapping[str, Any]) -> bool:
         """Whether a record with these fields is synced."""
-        return all(each.admits(fields) for each in self.comparisons)
+        return not self.comparisons or all(each.admits(fields) for each in self.comparisons)
 
     def side(self, told: Mapping[str, Any], untold: Collection[str] = (), *, whole: bool = False) -> Side:
         """What a change says of it: `told` are its fields, `untold` those that changed to nobody knows what.

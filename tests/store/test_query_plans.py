@@ -42,6 +42,8 @@ INDEXES = {
     "records_by_key": "PRIMARY KEY (object=? AND record_id=?)",
     "entries_by_key": "sqlite_autoindex_entry_1 (object=? AND record_id=? AND flow=?)",
     "entries_by_id": "INTEGER PRIMARY KEY",
+    "known_among": "PRIMARY KEY (object=? AND record_id=?)",
+    "put_their_waits": "sqlite_autoindex_entry_1 (object=? AND record_id=? AND flow=?)",
     "entries_of": "sqlite_autoindex_entry_1 (object=? AND record_id=?)",
     "entries_after": "sqlite_autoindex_entry_1 (object=? AND record_id>?)",
     "waits_of": "PRIMARY KEY (entry_id=?)",
