@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import calls, capture, deliver, freshness, idle, outbox, resident, scale, sweep
+from bench import calls, capture, deliver, first_load, freshness, idle, outbox, resident, scale, sweep
 from bench.measure import RESULTS, Figure, Size, markdown, save
 from bench.setting import quiet
 from bench.torture import figures as torture
@@ -27,6 +27,7 @@ MEASURES = {
     "sweep": sweep.figures,
     "scale": scale.figures,
     "resident": resident.figures,
+    "first-load": first_load.figures,
     "freshness": freshness.figures,
     "torture": torture.figures,
     "idle": idle.figures,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from sandbox.marketo.server import SimulatedMarketo
 from sandbox.salesforce.server import SimulatedSalesforce
@@ -56,11 +57,44 @@ class CountedMarketo(SimulatedMarketo):
         return response
 
 
+class CountedSalesforce(SimulatedSalesforce):
+    """A Salesforce that notes what is asked of leads, and when the first page of the answer is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = ""
+        self.first_page = 0.0
+
+    @property
+    def _counter(self) -> Middleware:
+        counting = super()._counter
+
+        @web.middleware
+        async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+            asked = request.query.get("q", "")
+            if request.method == "POST" and request.path.endswith("/jobs/query"):
+                asked = json.loads(await request.read())["query"]
+            if "FROM Lead" in asked and "COUNT(" not in asked.upper():
+                self.asked = asked
+            is_page = request.path.endswith("/results") or (request.method == "GET" and self.asked == asked)
+            if self.asked and is_page and not self.first_page:
+                self.first_page = time.perf_counter()
+            return await counting(request, handler)
+
+        return note
+
+    def read(self) -> dict[str, Any]:
+        """What was asked, and when the first page was, by the clock that all processes of this machine share; forgotten then."""
+        told = {"soql": self.asked, "first_page": self.first_page}
+        self.asked, self.first_page = "", 0.0
+        return told
+
+
 @dataclass(slots=True)
 class Services:
     """Both, and the commands they obey."""
 
-    salesforce: SimulatedSalesforce = field(default_factory=SimulatedSalesforce)
+    salesforce: CountedSalesforce = field(default_factory=CountedSalesforce)
     marketo: CountedMarketo = field(default_factory=CountedMarketo)
 
     async def start(self) -> dict[str, Any]:
@@ -158,6 +192,10 @@ class Services:
     def arrived(self) -> int:
         """How many records were accepted since the last count."""
         return self.marketo.census.records
+
+    def reading(self) -> dict[str, Any]:
+        """What was asked of leads since the last time, and when its first page was."""
+        return self.salesforce.read()
 
     def counted(self) -> dict[str, Any]:
         """What arrived since the last time, and over how long."""

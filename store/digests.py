@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -22,15 +23,23 @@ _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?
 
 def digest(value: Any) -> str:
     """A value's digest. One and the same value that an event, a query and a bulk job spell differently has one digest."""
+    return _of_often(value) if type(value) in _OFTEN else _of(value)
+
+
+def _of(value: Any) -> str:
     plain = orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
-    return base64.b64encode(hashlib.blake2b(plain, digest_size=DIGEST_BYTES).digest()).decode()
+    return binascii.b2a_base64(hashlib.blake2b(plain, digest_size=DIGEST_BYTES).digest(), newline=False).decode()
+
+
+_OFTEN = {str, bool}  # what a picklist, a box or a relation holds comes again and again
+_of_often = lru_cache(4096, typed=True)(_of)
 
 
 def _plain(value: Any) -> Any:
     """Numbers as floats, moments as seconds in UTC."""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value) if abs(value) < 2**53 else str(value)
-    if isinstance(value, str) and _MOMENT.fullmatch(value):
+    if isinstance(value, str) and value[4:5] == "-" and _MOMENT.fullmatch(value):
         try:
             return ["moment", datetime.fromisoformat(value).astimezone(UTC).timestamp()]
         except (ValueError, OverflowError):

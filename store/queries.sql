@@ -25,21 +25,36 @@ ON CONFLICT (object, record_id) DO UPDATE SET
     read_s = excluded.read_s, known = excluded.known,
     commit_ms = excluded.commit_ms, txn = excluded.txn, seq = excluded.seq, story = excluded.story;
 
--- place_records --
--- What a change alone moves of records that are known. ?1 is a JSON array of [object, record id, known, commit, transaction, sequence, story].
-UPDATE record SET known = k.value ->> 2, commit_ms = k.value ->> 3, txn = k.value ->> 4, seq = k.value ->> 5, story = k.value ->> 6
-FROM (SELECT value FROM json_each(?1) LIMIT -1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
+-- known_among --
+-- Which of the given records of an object are known, have an entry or are waited for; ?2 is a JSON array of record ids.
+SELECT k.value AS record_id FROM json_each(?2) k
+WHERE EXISTS (SELECT 1 FROM record r WHERE r.object = ?1 AND r.record_id = k.value)
+   OR EXISTS (SELECT 1 FROM entry e WHERE e.object = ?1 AND e.record_id = k.value AND e.flow = 'deliver')
+   OR EXISTS (SELECT 1 FROM wait w WHERE w.parent_object = ?1 AND w.parent_id = k.value);
 
--- newest_entry --
--- The highest number that an entry ever had, or none.
-SELECT seq FROM sqlite_sequence WHERE name = 'entry';
+-- put_newcomers --
+-- Records of an object that nobody knew; ?2 is a JSON array of [record id, owner, account, opportunity, contact, created,
+-- SystemModstamp, known], ?3 the number of the newest line of any story: theirs come next, in this order.
+INSERT INTO record (object, record_id, state, owner, account, opportunity, contact, created, read_s, known, story)
+SELECT ?1, value ->> 0, 'seen', value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
+    ?3 + 1 + key
+FROM json_each(?2);
 
--- open_entries --
--- New entries of records that have none. ?1 is a JSON array of [number, object, record id, kind, pending, read, due, queued, rank].
-INSERT INTO entry (entry_id, object, record_id, state, kind, pending, read, due_ms, queued_ms, rank)
-SELECT value ->> 0, value ->> 1, value ->> 2, 'open', value ->> 3, CAST(value ->> 4 AS BLOB), value ->> 5, value ->> 6, value ->> 7,
-       value ->> 8
-FROM json_each(?1);
+-- put_their_lines --
+-- The first line of each one's story: the same for all. ?1 is a JSON array of record ids, ?2 the newest line before them.
+INSERT INTO history (seq, before, record_id, at_ms, told)
+SELECT ?2 + 1 + key, 0, value, ?3, CAST(?4 AS BLOB) FROM json_each(?1);
+
+-- put_their_entries --
+-- Their entries, as a load brings them at ?2; ?3 is a JSON array of [record id, pending, how many records it waits for].
+INSERT INTO entry (object, record_id, state, kind, pending, waits, due_ms, queued_ms, rank)
+SELECT ?1, value ->> 0, 'open', 'upsert', CAST(value ->> 1 AS BLOB), value ->> 2, ?2, ?2, 1 FROM json_each(?3);
+
+-- put_their_waits --
+-- What these entries wait for; ?2 is a JSON array of [record id, parent's object, parent's id].
+INSERT INTO wait (entry_id, parent_object, parent_id)
+SELECT e.entry_id, k.value ->> 1, k.value ->> 2 FROM json_each(?2) k
+CROSS JOIN entry e ON e.object = ?1 AND e.record_id = k.value ->> 0 AND e.flow = 'deliver';
 
 -- put_entry --
 -- Insert an entry, or replace the record's entry.
@@ -103,9 +118,9 @@ DELETE FROM wait WHERE entry_id IN (SELECT value FROM json_each(?1));
 INSERT OR IGNORE INTO wait (entry_id, parent_object, parent_id) VALUES (?, ?, ?);
 
 -- count_waits --
--- Write into the given entries how many records they wait for, where it is another number. ?1 is a JSON array of entry numbers.
+-- Write into the given entries how many records they wait for. ?1 is a JSON array of entry numbers.
 UPDATE entry SET waits = (SELECT count(*) FROM wait w WHERE w.entry_id = entry.entry_id)
-WHERE entry_id IN (SELECT value FROM json_each(?1)) AND waits <> (SELECT count(*) FROM wait w WHERE w.entry_id = entry.entry_id);
+WHERE entry_id IN (SELECT value FROM json_each(?1));
 
 -- waiting_for --
 -- The entries that wait for the given records; ?1 is a JSON array of [object, record id].

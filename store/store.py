@@ -12,7 +12,22 @@ from typing import Any, TypeVar
 import aiosqlite
 import orjson
 
-from store import admin, beside, coverage, history, holds, intake, joins, leaving, outbox, role_keys, scores, times, waits
+from store import (
+    admin,
+    beside,
+    coverage,
+    history,
+    holds,
+    intake,
+    joins,
+    leaving,
+    newcomers,
+    outbox,
+    role_keys,
+    scores,
+    times,
+    waits,
+)
 from store.database import Lock, open_database
 from store.errors import StoreBlocked
 from store.model import (
@@ -153,9 +168,12 @@ class Store:
     ) -> intake.Taken:
         """Rows that a query brought, what is complete with them, and small facts (None: forget it): one transaction."""
         texts = {name: orjson.dumps(value).decode() if value is not None else None for name, value in (notes or {}).items()}
+        new, others = newcomers.prepare(changes)
 
         async def work(tx: Transaction) -> intake.Taken:
-            taken = await intake.append(tx, changes, now_ms)
+            count, asked, known = await newcomers.write(tx, new, now_ms)
+            taken = await intake.append(tx, known + others, now_ms)
+            taken.applied, taken.asked = taken.applied + count, asked + taken.asked
             await intake.keep_unreadable(tx, unreadable, now_ms)
             await coverage.cover(tx, covered)
             for name, text in texts.items():

@@ -58,13 +58,13 @@ async def _wait_for_parents(tx: Transaction, entries: Sequence[Entry], known: di
                 waits.append((entry.entry_id, *parent))
                 children[parent] = min(children.get(parent, entry), entry, key=lambda each: each.rank)
     await tx.run_many("put_wait", waits)
-    asked = await _ask_for(tx, children, known, now_ms)
+    asked = await ask_for(tx, children, known, now_ms)
     if live := {entry.entry_id for entry in children.values() if entry.rank == 0}:
         await tx.run("lift", list_json(live))
     return asked
 
 
-async def _ask_for(tx: Transaction, children: dict[Key, Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
+async def ask_for(tx: Transaction, children: dict[Key, Entry], known: dict[Key, Record], now_ms: int) -> list[Key]:
     """Give every awaited parent without an entry one that reads it from Salesforce."""
     have = {(row["object"], row["record_id"]) for row in await tx.rows("entries_by_key", keys_json(children))}
     missing = [parent for parent in children if parent not in have]

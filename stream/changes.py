@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from store.model import Change, ObjectName, Ref
@@ -21,7 +22,6 @@ HOUSEKEEPING = frozenset(
     {"LastModifiedDate", "LastModifiedById", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate"}
 )
 """Fields that change with every edit and say nothing by themselves."""
-_NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,55 +63,40 @@ def asked_of(obj: ObjectName, record_ids: Iterable[str], why: str, source: str =
 def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
     if not event.has_place:
         return Change(obj, record_id, read="the event does not say when it was", source=event.change_type)
-    if event.change_type == "UPDATE":
-        return _updated(event, obj, record_id, fields)
-    if event.change_type == "DELETE":
-        return _at(event, obj, record_id, kind="delete")
-    if event.is_gap:
-        return _at(event, obj, record_id, read="gap")
-    if event.change_type == "UNDELETE":
-        return _at(event, obj, record_id, read="undeleted")  # who reads it sees on which side of its filter it is
-    return _created(event, obj, record_id, fields)
-
-
-def _at(event: ChangeEvent, obj: ObjectName, record_id: str, **told: Any) -> Change:
-    """What is told of this record, in the event's place."""
-    return Change(
+    bare = Change(
         obj,
         record_id,
         commit_ms=event.commit_ms,
         transaction=event.transaction,
         sequence=event.sequence,
         source=event.change_type,
-        **told,
     )
-
-
-def _updated(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
-    of_interest = fields.of(obj)
-    news = {
-        name: value
-        for name, value in event.fields.items()
-        if name in of_interest and (value is not None or _says_cleared(event, name))
-    }
-    read = _untold(event, of_interest) or _derived(obj, event, of_interest)
-    side = fields.side(obj, news, event.diffs | event.unclear)
-    return _at(event, obj, record_id, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read), side=side)
-
-
-def _created(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
+    if event.change_type == "DELETE":
+        return replace(bare, kind="delete")
+    if event.is_gap:
+        return replace(bare, read="gap")
+    if event.change_type == "UNDELETE":
+        return replace(bare, read="undeleted")  # who reads it sees on which side of its filter it is
     of_interest = fields.of(obj)
     known = {name: value for name, value in event.fields.items() if name in of_interest}
-    filled = fields.constants(obj) | {name: value for name, value in known.items() if value is not None}
+    if event.change_type == "CREATE":
+        return _created(event, bare, known, fields)
+    news = {name: value for name, value in known.items() if value is not None or _says_cleared(event, name)}
+    read = _untold(event, of_interest) or _derived(obj, event, of_interest)
+    side = fields.side(obj, news, event.diffs | event.unclear)
+    return replace(bare, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read), side=side)
+
+
+def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], fields: SourceFields) -> Change:
+    obj, of_interest = bare.object, fields.of(bare.object)
+    filled = {**fields.constants(obj), **{name: value for name, value in known.items() if value is not None}}
     side = fields.side(obj, filled, event.diffs | event.unclear)
     decisive = () if side == "out" else sorted(fields.filter_of(obj).names)  # what is hidden from the user is no null
     missing = [name for name in (*NEEDED[obj], *decisive) if name not in filled]
     read = f"{', '.join(missing)} was not in the event" if missing else ""
     read = read or _untold(event, of_interest) or _derived(obj, event, of_interest)
-    return _at(
-        event,
-        obj,
-        record_id,
+    return replace(
+        bare,
         fields=filled,
         whole=not read,
         read=read,
@@ -123,8 +108,6 @@ def _created(event: ChangeEvent, obj: ObjectName, record_id: str, fields: Source
 
 def _untold(event: ChangeEvent, of_interest: frozenset[str]) -> str:
     """Why the record has to be read for fields whose new values the event does not tell; "" where it need not be."""
-    if not (event.diffs or event.unclear):
-        return ""
     if diffs := sorted(event.diffs & of_interest):
         return f"only a difference came of {', '.join(diffs)}"
     if unclear := sorted(event.unclear & of_interest):
@@ -134,7 +117,7 @@ def _untold(event: ChangeEvent, of_interest: frozenset[str]) -> str:
 
 def _derived(obj: ObjectName, event: ChangeEvent, of_interest: frozenset[str]) -> str:
     """Why the record has to be read for fields that follow from a changed one and did not come with it; "" where it need not."""
-    for source, following in DERIVED.get(obj, _NOTHING).items():
+    for source, following in DERIVED.get(obj, {}).items():
         wanted = [name for name in following if name in of_interest]
         told = source in event.changed or event.fields.get(source) is not None  # a part that was cleared counts, too
         if wanted and told and not any(name in event.fields for name in wanted):
@@ -153,22 +136,28 @@ def _refs(obj: ObjectName, fields: Mapping[str, Any]) -> dict[Ref, str | None]:
 
 def _ref(ref: Ref, value: Any) -> str | None:
     """The parent's wide id; a queue is no sales person, so an owner that is no user is left out."""
-    if value is None or value == "" or (ref == "owner" and _is_other_owner(value)):
+    if value is None or value == "":
         return None
     try:
-        return id_of(ref_object(ref), value)
+        return _parent(ref, value) if isinstance(value, str) else id_of(ref_object(ref), value)
     except ValueError as error:
         raise DecodeError(f"{REF_FIELD[ref]}: {error}") from error
 
 
-def _is_other_owner(value: Any) -> bool:
+@lru_cache(4096)
+def _parent(ref: Ref, value: str) -> str | None:
+    """As above; many records have the same one."""
+    return None if ref == "owner" and _is_other_owner(value) else id_of(ref_object(ref), value)
+
+
+def _is_other_owner(value: str) -> bool:
     try:
-        return not is_user(widen(value)) if isinstance(value, str) else False
+        return not is_user(widen(value))
     except ValueError:
         return False
 
 
-def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, source: str = "") -> Change:
+def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, source: str = "", *, loaded: bool = False) -> Change:
     """A row as read or polled (flat REST fields) as a whole change. Raises DecodeError where that cannot be told from it."""
     try:
         record_id = id_of(obj, row.get("Id"))
@@ -176,22 +165,23 @@ def snapshot(obj: ObjectName, row: Mapping[str, Any], fields: SourceFields, sour
         raise DecodeError(f"the row's Id: {error}") from error
     read_s = seconds_of(row.get("SystemModstamp"))
     if row.get("IsDeleted") is True:
-        return Change(obj, record_id, kind="delete", read_s=read_s, source=source)
+        return Change(obj, record_id, kind="delete", read_s=read_s, source=source, loaded=loaded)
     of_interest = fields.of(obj)
-    filled = {name: value for name, value in row.items() if name in of_interest and value is not None}
-    filled = fields.constants(obj) | filled
-    if unclear := sorted(name for name, value in filled.items() if not can_be_kept(value)):
+    told = {name: value for name, value in row.items() if value is not None and name in of_interest}
+    filled = {**fields.constants(obj), **told}
+    if not all(map(can_be_kept, filled.values())):
+        unclear = sorted(name for name, value in filled.items() if not can_be_kept(value))
         raise DecodeError(f"the row's {', '.join(unclear)} has parts, or is no value there is")
-    refs = _refs(obj, {REF_FIELD[ref]: row.get(REF_FIELD[ref]) for ref in REFS_OF[obj]})
     return Change(
         obj,
         record_id,
         fields=filled,
         whole=True,
-        refs=refs,
+        refs={ref: _ref(ref, row.get(REF_FIELD[ref])) for ref in REFS_OF[obj]},
         created=_text_or_none(row.get("CreatedDate")),
         read_s=read_s,
         source=source,
+        loaded=loaded,
         side=fields.side(obj, filled, whole=True),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 Policy = Literal["always", "if_empty", "never_clear", "true_only"]
@@ -156,6 +157,7 @@ def is_constant(source: str) -> bool:
     return source.startswith(CONSTANT)
 
 
-def constants(sources: frozenset[str]) -> dict[str, str]:
+@lru_cache
+def constants(sources: frozenset[str]) -> Mapping[str, str]:
     """The constants among the sources, by their names."""
     return {source: source[len(CONSTANT) :] for source in sources if is_constant(source)}

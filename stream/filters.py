@@ -112,15 +112,13 @@ class RecordFilter:
 
     def admits(self, fields: Mapping[str, Any]) -> bool:
         """Whether a record with these fields is synced."""
-        return all(each.admits(fields) for each in self.comparisons)
+        return not self.comparisons or all(each.admits(fields) for each in self.comparisons)
 
     def side(self, told: Mapping[str, Any], untold: Collection[str] = (), *, whole: bool = False) -> Side:
         """What a change says of it: `told` are its fields, `untold` those that changed to nobody knows what.
 
         `whole`: what is not among the fields is empty.
         """
-        if not self.comparisons:
-            return "in" if whole else "same"
         if whole:
             return "in" if self.admits(told) else "out"
         if any(not each.admits(told) for each in self.comparisons if each.name in told and each.name not in untold):

@@ -6,12 +6,15 @@ Source: Salesforce, "ID Field Type". Marketo's external ids are always the 18-ch
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 
 from store.model import ObjectName
 
-_CASES = bytes(ord("1" if "A" <= chr(code) <= "Z" else "0") for code in range(256))
-_SUFFIX = {f"{number:05b}"[::-1].encode(): sign for number, sign in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ012345")}
+_CAPITALS = {ord(sign): "1" if sign.isupper() else "0" for sign in string.ascii_letters + string.digits}
+_SUFFIX = {f"{number:05b}"[::-1]: sign for number, sign in enumerate(string.ascii_uppercase + "012345")}
+"""Which of five characters are capitals, the first one first → the character that says so."""
+
 _SHAPE = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 QUEUE = "00G"
@@ -31,8 +34,8 @@ def widen(record_id: str) -> str:
     """The 18-character form of an id; ValueError where it is none, or where its checksum says it was mistyped."""
     if not _SHAPE.fullmatch(record_id):
         raise ValueError(f"expected a Salesforce id of 15 or 18 letters and digits, found {record_id[:24]!r}")
-    cases = record_id[:15].encode().translate(_CASES)
-    wide = record_id[:15] + _SUFFIX[cases[:5]] + _SUFFIX[cases[5:10]] + _SUFFIX[cases[10:]]
+    marks = record_id[:15].translate(_CAPITALS)
+    wide = record_id[:15] + _SUFFIX[marks[:5]] + _SUFFIX[marks[5:10]] + _SUFFIX[marks[10:]]
     if len(record_id) == 18 and record_id[15:].upper() != wide[15:]:
         raise ValueError(f"the Salesforce id {record_id} has the ending {record_id[15:]}, expected {wide[15:]}: mistyped or cut")
     return wide

@@ -2,21 +2,23 @@
 
     holes of each object, parents first ──▶ COUNT ──▶ pages by SystemModstamp, or a bulk job ──▶ outbox + what is complete
 
-A page is stored together with the interval that is complete with it (a bulk job: its locator): what is cut short goes on where
-it was. Live changes go first: what a load brings has a rank of its own in the outbox, and not much more is read than is
-delivered.
+A page is stored together with the interval that is complete with it (a bulk job: its locator), while the next one is read: what
+is cut short goes on where it was. Live changes go first: what a load brings has a rank of its own in the outbox, and not much
+more is read than is delivered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from store.coverage import NEVER_READ
 from store.model import OBJECTS, Covered, Hole, ObjectName
+from stream.ahead import one_ahead
 from stream.budgets.budget import background
 from stream.clock import Clock, wait_for_event
 from stream.config.model import ObjectModes
@@ -60,6 +62,7 @@ class Load:
     now_loading: Progress | None = None
     _failures: int = 0
     _began: float = 0.0
+    _loaded: int = WAITING_MOST + 1  # at most so many wait; at a start nobody has counted them
     _by_query: set[ObjectName] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -137,44 +140,58 @@ class Load:
         pulse.attempted()  # from here on it may go on for days
         self.now_loading = progress
         by_job = progress.job or (total > self.bulk_above and hole.object not in self._by_query)
-        async for page in self._by_bulk(hole, progress) if by_job else self._by_pages(hole, progress):
-            await self._until_there_is_room()
-            await self.rows.take(page, wanted, notes=progress.grown(page.rows))
+        pages = self._by_bulk(hole, progress) if by_job else self._by_pages(hole, progress)
+        try:
+            async with aclosing(one_ahead(pages, lambda page: page.locator == ALL_READ)) as coming:
+                async for page in coming:
+                    await self._until_there_is_room()
+                    progress.locator = page.locator
+                    taken = await self.rows.take(page, wanted, notes=progress.grown(page.rows))
+                    self._loaded += taken.applied + len(taken.asked)
+        except BulkJobLost as lost:
+            await self._forget_job(lost, progress)
+            raise
         await self.rows.store.take_rows([], self.rows.now_ms(), covered=[wanted], notes=progress.ended())
         self.now_loading = None
 
-    def _by_pages(self, hole: Hole, progress: Progress) -> AsyncIterator[Page]:
+    def _by_pages(self, hole: Hole, progress: Progress) -> AsyncGenerator[Page, None]:
         deleted = _deleted(hole, progress)
         return self.rows.since(hole.object, hole.from_s, _source(progress), loaded=progress.whole, deleted=deleted)
 
-    async def _by_bulk(self, hole: Hole, progress: Progress) -> AsyncIterator[Page]:
-        """A job's pages, from where an earlier run of this load had come to. A job that is lost is begun anew by the next try."""
-        try:
-            if not progress.job:
-                fields = await self.rows.fields(hole.object, deleted=_deleted(hole, progress))
-                soql = select(fields, hole.object, where(hole.from_s))
-                progress.job = await self.bulk.start(soql, deleted=_deleted(hole, progress))
-                await self.rows.store.take_rows([], self.rows.now_ms(), notes=progress.noted())
-                log.info("bulk_job_started", object=hole.object, job=progress.job)
-            if progress.locator == ALL_READ:
-                return
-            await self.bulk.wait(progress.job)
-            async for rows, locator in self.bulk.pages(progress.job, progress.locator):
-                progress.locator = locator or ALL_READ
-                yield self.rows.page(hole.object, rows, _source(progress), loaded=progress.whole)
-        except BulkJobLost as lost:
-            if not lost.another_helps:
-                self._by_query.add(hole.object)
-            progress.job = progress.locator = ""
+    async def _by_bulk(self, hole: Hole, progress: Progress) -> AsyncGenerator[Page, None]:
+        """A job's pages, from where an earlier run of this load had come to."""
+        if not progress.job:
+            fields = await self.rows.fields(hole.object, deleted=_deleted(hole, progress))
+            soql = select(fields, hole.object, where(hole.from_s))
+            progress.job = await self.bulk.start(soql, deleted=_deleted(hole, progress))
             await self.rows.store.take_rows([], self.rows.now_ms(), notes=progress.noted())
-            raise
+            log.info("bulk_job_started", object=hole.object, job=progress.job)
+        if progress.locator == ALL_READ:
+            return
+        await self.bulk.wait(progress.job)
+        async for rows, locator in self.bulk.pages(progress.job, progress.locator):
+            page = self.rows.page(hole.object, rows, _source(progress), loaded=progress.whole)
+            yield replace(page, locator=locator or ALL_READ)
+
+    async def _forget_job(self, lost: BulkJobLost, progress: Progress) -> None:
+        """A job that is lost is begun anew by the next try, unless another would not help."""
+        if not lost.another_helps:
+            self._by_query.add(progress.object)
+        progress.job = progress.locator = ""
+        await self.rows.store.take_rows([], self.rows.now_ms(), notes=progress.noted())
 
     async def _until_there_is_room(self) -> None:
         """Wait while much of what was loaded before is still to be delivered, or the day's calls are kept for live changes."""
-        while self.waits() or await self.rows.store.count_loaded() > WAITING_MOST:
+        while self.waits() or await self._is_full():
             pulse.beat()
             self._wake.clear()
             await wait_for_event(self._wake, self.clock, SOON_SECONDS)
+
+    async def _is_full(self) -> bool:
+        """Whether too much waits. Nobody but this loop brings anything, so it is counted only where it may be so many."""
+        if self._loaded > WAITING_MOST:
+            self._loaded = await self.rows.store.count_loaded()
+        return self._loaded > WAITING_MOST
 
 
 def _deleted(hole: Hole, progress: Progress) -> bool:

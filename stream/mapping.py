@@ -322,7 +322,7 @@ class SourceFields:
         """All Salesforce fields of the object that are mapped, name a relation, or decide something; constants among them."""
         return self.by_object[obj]
 
-    def constants(self, obj: ObjectName) -> dict[str, str]:
+    def constants(self, obj: ObjectName) -> Mapping[str, str]:
         """What every record of the object has, whatever Salesforce says."""
         return constants(self.by_object[obj])
 
@@ -338,6 +338,8 @@ class SourceFields:
         if obj == "Lead" and told.get("IsConverted") is True:
             return "in" if whole else "perhaps"
         found = self.filter_of(obj).side(told, untold, whole=whole)
+        if whole:
+            return found
         names = {"OpportunityId", "ContactId"} if obj == "OpportunityContactRole" and found == "same" else set()
         return found if names.isdisjoint(told) and names.isdisjoint(untold) else "perhaps"
 

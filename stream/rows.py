@@ -6,7 +6,7 @@ known change nothing. It has no end: a record that changed in the interval and o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,8 @@ NEVER_DELETED = frozenset({"User"})
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of rows as changes. `until_s`: everything stamped before it has come (0: that is not known).
+    """One page of rows as changes. `until_s`: everything stamped before it has come (0: that is not known). `locator`: what
+    follows in a bulk job.
 
     A row that cannot be understood asks for its record to be read; one that names none is in `unreadable`.
     """
@@ -41,6 +42,7 @@ class Page:
     unreadable: Sequence[Unreadable]
     rows: int
     until_s: float = 0.0
+    locator: str = ""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Rows:
 
     async def since(
         self, obj: ObjectName, since_s: float, source: str, *, loaded: bool = False, deleted: bool = True
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """The records modified since then in the order of their stamps, deleted ones too; raises what the calls raise.
 
         `source` says who reads, for the records' stories.
@@ -73,9 +75,10 @@ class Rows:
         """Rows as a page; what cannot be understood is said, and not lost."""
         changes: list[Change] = []
         unreadable: list[Unreadable] = []
+        fields = self.catalog.fields()
         for row in rows:
             try:
-                changes.append(replace(snapshot(obj, row, self.catalog.fields(), source), loaded=loaded))
+                changes.append(snapshot(obj, row, fields, source, loaded=loaded))
             except DecodeError as error:
                 asked = asked_of(obj, [str(row.get("Id"))], "its row could not be understood", source)
                 changes += [replace(change, loaded=loaded) for change in asked]

@@ -25,7 +25,7 @@ from stream.salesforce.rest import CallRefused, ObjectDescribe, SalesforceClient
 from stream.salesforce.soql import check_id
 from stream.watch import pulse
 
-PAGE_RECORDS = 10_000
+PAGE_RECORDS = 5_000  # two are held at a time: one is read while the other is stored
 PAGE_SECONDS = 1_800.0
 POLL = Backoff(least_seconds=2.0, most_seconds=60.0)
 WAIT_SECONDS_MAX = 6 * 3600.0

@@ -27,6 +27,7 @@ HINTS = {
     "STORAGE_LIMIT_EXCEEDED": "the org's data storage is full",
 }
 
+_COMPOUND = {dict, list}
 _USAGE = re.compile(r"(?<![\w-])api-usage=(\d+)/(\d+)")
 _COLUMN = re.compile(r"No such column '\w+' on (?:entity|sobject of type) '?\w+'?")
 
@@ -204,7 +205,13 @@ def rows_in(endpoint: str, body: Any, key: str) -> list[dict[str, Any]]:
 
 
 def without_attributes(value: Any) -> Any:
-    """A record, or whatever stands in it, without the `attributes` that Salesforce adds to every record."""
+    """A record, or whatever stands in it, without the `attributes` that Salesforce adds to every record; changed in place."""
     if isinstance(value, dict):
-        return {name: without_attributes(inner) for name, inner in value.items() if name != "attributes"}
-    return [without_attributes(inner) for inner in value] if isinstance(value, list) else value
+        value.pop("attributes", None)
+        if not _COMPOUND.isdisjoint(map(type, value.values())):
+            for inner in value.values():
+                without_attributes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            without_attributes(inner)
+    return value

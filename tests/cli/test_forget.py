@@ -103,8 +103,15 @@ def test_whoever_stands_behind_the_same_marketo_person_is_told(tmp_path: Path) -
 async def role(store: Store) -> None:
     """The contact's role, which Marketo has, and another's."""
     rows = [
-        Record("OpportunityContactRole", record_id, state="synced", contact=contact_id, opportunity=OPPORTUNITY, sent_key=key)
-        for record_id, contact_id, key in ((ROLE, CONTACT, "mine"), (widen("00K5g00000000R2"), OTHER, "another's"))
+        Record(
+            "OpportunityContactRole",
+            record_id,
+            state="synced",
+            contact=contact_id,
+            opportunity=OPPORTUNITY,
+            sent_key=f'["{OPPORTUNITY}",17,"{name}"]',
+        )
+        for record_id, contact_id, name in ((ROLE, CONTACT, "Mine"), (widen("00K5g00000000R2"), OTHER, "Another's"))
     ]
     await store.submit(lambda tx: tx.run_many("put_record", [record_row(each) for each in rows]))
 
@@ -113,7 +120,7 @@ def test_the_persons_contact_roles_go_with_it(tmp_path: Path) -> None:
     config = prepared(tmp_path, known, role)
     said = here_and_now("forget", CONTACT, "--config", str(config))
     assert f"Erased OpportunityContactRole {ROLE}" in said.out
-    assert found(tmp_path, [ROLE[:15], "mine", "another's"]) == {"another's"}
+    assert found(tmp_path, [ROLE[:15], "Mine", "Another's"]) == {"Another's"}
 
 
 async def edited(store: Store) -> None:

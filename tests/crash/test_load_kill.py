@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from urllib.parse import unquote_plus
 from sandbox.faults import Fault
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle import resent
+from store.coverage import load_note
+from store.model import PEOPLE
 from store.view import in_flight
 from stream.clock import SystemClock
 from stream.rows import OVERLAP_S
@@ -49,13 +53,23 @@ def listen(here: World) -> list[str]:
 
 
 async def kill_at(here: World, config: Path, fault: Fault) -> set[str]:
-    """The first daemon dies while Salesforce does not answer this call; returns who was under way to Marketo then."""
+    """The first daemon dies while Salesforce does not answer this call; returns who was under way to Marketo then.
+
+    The pages before are stored by then: a page is asked for while the one before it is being stored.
+    """
     held = here.salesforce.faults.add(fault)
     running = await Running.start(config)
-    await here.until(lambda: held.hits, 60)
+    await here.until(lambda: held.hits and stored(here) == READ * PAGE, 60)
     assert await running.end(signal.SIGKILL) == -signal.SIGKILL, running.errors
     here.salesforce.faults.clear()
-    return {record.record_id for record, _ in await in_flight(here.folder / "store.db")}
+    return {record.record_id for record, _ in await in_flight(here.folder / "store.db") if record.object in PEOPLE}
+
+
+def stored(here: World) -> int:
+    """How many rows of leads are in the store, as far as the load tells."""
+    with closing(sqlite3.connect(f"file:{here.folder / 'store.db'}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT value ->> 'rows' FROM note WHERE name = ?", (load_note("Lead"),)).fetchone()
+    return int(found[0]) if found else 0
 
 
 async def go_on(here: World, config: Path, flying: set[str]) -> list[str]:

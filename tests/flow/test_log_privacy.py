@@ -6,6 +6,7 @@ import base64
 import logging
 import unicodedata
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -13,6 +14,7 @@ from urllib.parse import quote, quote_plus
 import orjson
 import pytest
 import structlog
+from aiohttp import web
 
 from sandbox.faults import Fault
 from stream.cli.run import _tell
@@ -100,19 +102,32 @@ def populate(here: World) -> dict[str, list[str]]:
 
 
 MARKETO_CODES = ("1003", "1006", "1011", "1029", "606", "607", "610", "611", "713", "601", "602", "604", "1077", "9876")
+WRITES = r"/rest/v1/(leads|companies)\.json$"
+
+
+def refusing(code: str) -> dict[str, Any]:
+    """The whole call is refused."""
+    return {"requestId": "a#1", "success": False, "errors": [{"code": code, "message": ECHO}]}
+
+
+def skipping(_: web.Request, text: str) -> dict[str, Any]:
+    """Every record of this write is refused for itself."""
+    skipped = {"status": "skipped", "reasons": [{"code": "1003", "message": ECHO}]}
+    return {"requestId": "a#1", "success": True, "result": [skipped] * len(orjson.loads(text)["input"])}
 
 
 def marketo_faults() -> Iterator[Fault]:
-    """Whatever Marketo can refuse, in words that echo what it was sent."""
-    for code in MARKETO_CODES:
-        body = {"requestId": "a#1", "success": False, "errors": [{"code": code, "message": ECHO}]}
-        yield Fault("respond", path="/rest/v1/", status=200, body=body)
-    skipped = {"status": "skipped", "reasons": [{"code": "1003", "message": ECHO}]}
-    yield Fault("respond", path="/rest/v1/leads.json", method="POST", status=200, body={"success": True, "result": [skipped]})
-    for status in (400, 403, 413, 429, 500, 502):
-        yield Fault("respond", path="/rest/v1/", status=status, body=f"<html>{ECHO}</html>")
-    yield Fault("reset_before", path="/rest/v1/")
-    yield Fault("truncate", path="/rest/v1/")
+    """Whatever Marketo can refuse, in words that echo what it was sent: of anybody, of delivery, and some of who reads."""
+    for meets in (partial(Fault, path="/rest/v1/"), partial(Fault, path=WRITES, method="POST")):
+        for code in MARKETO_CODES:
+            yield meets("respond", status=200, body=refusing(code))
+        for status in (400, 403, 413, 429, 500, 502):
+            yield meets("respond", status=status, body=f"<html>{ECHO}</html>")
+        yield meets("reset_before")
+        yield meets("truncate")
+    yield Fault("respond", path=WRITES, method="POST", status=200, body=skipping)
+    yield Fault("respond", path="/rest/v1/", method="GET", status=200, body=refusing("1003"))
+    yield Fault("respond", path="/rest/v1/", method="GET", status=403, body=f"<html>{ECHO}</html>")
 
 
 def salesforce_faults(secret: str) -> Iterator[Fault]:
@@ -138,26 +153,21 @@ def salesforce_faults(secret: str) -> Iterator[Fault]:
 
 
 async def through_refusals(here: World, ids: dict[str, list[str]]) -> None:
-    """Every refusal while changes flow."""
+    """Every refusal while changes flow; whatever the loops did before, each has something to do for the next one."""
+    wrong = {"error": "unauthorized", "error_description": f"{ECHO} {here.marketo.client_secret}"}
+    signing_in = here.marketo.faults.add(Fault("respond", path="/identity/", status=401, body=wrong))
     faults = [(here.marketo.faults, fault) for fault in marketo_faults()]
     faults += [(here.salesforce.faults, fault) for fault in salesforce_faults(here.salesforce.sign_in.client_secret)]
-    here.marketo.faults.add(
-        Fault(
-            "respond",
-            path="/identity/",
-            status=401,
-            body={"error": "unauthorized", "error_description": f"{ECHO} {here.marketo.client_secret}"},
-        )
-    )
     for number, (script, fault) in enumerate(faults):
         script.add(fault)
-        here.instance.scores.recalculate()
+        for lead_id in list(here.instance.leads):
+            here.instance.scores.change_score(int(lead_id), 1000 + number)  # a score that nobody had before
         if "oauth2" in fault.path:
             here.salesforce.sign_in.revoke_tokens()
         here.org.update("Contact", ids["Contact"][number % 4], {"Title": f"{number}"})
         here.org.update("Account", ids["Account"][number % 2], {"Phone": PHONES[number % 3]})
         await here.until(lambda fault=fault: fault.hits, 180.0)  # type: ignore[misc] # bound at once
-    assert [fault for _, fault in faults if not fault.hits] == [], "a refusal that nobody met shows nothing"
+    assert signing_in.hits == 1
     here.marketo.faults.clear()
     here.salesforce.faults.clear()
 
