@@ -44,6 +44,7 @@ MARKETO_OBJECT: Mapping[ObjectName, MarketoObject] = {
     "OpportunityContactRole": "opportunities/roles",
 }
 
+ANOTHER_PERSON = "another record was merged into it meanwhile: that one's Marketo person goes on with it"
 VALUE_CODE = "VALUE"  # refused by the mapping, for Marketo would
 
 EMAIL_CURE = "let the Marketo admin correct the sales person's email: it must equal the Salesforce user's"
@@ -150,6 +151,10 @@ class Dispatch:
         if record.marketo_id:
             keys.add(f"id:{record.marketo_id}")
         async with self.exclusion.hold(keys):
+            known = (await self.store.records([record.key])).get(record.key)
+            if known is not None and known.marketo_id not in {None, record.marketo_id}:
+                settled.add(Retry(entry.entry_id, entry.key, self.now_ms(), cause=ANOTHER_PERSON, tried=False))
+                return
             why = f"converted: it lives on as Contact {contact.record_id}"
             settled.add(Ack(entry.entry_id, entry.key, state="converted", forget_marketo_id=True, why=why))
             handover = HandOver(record.key, contact.key, record.marketo_id, record.filled, "converted from a lead")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from sandbox.faults import Action, Fault
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Fate, Rules
+from store.model import Change
 from stream.edges import Patience
 from stream.marketo.client import Timeouts
 from stream.operating.dead import Selection
@@ -180,6 +183,36 @@ async def test_a_lead_converted_into_a_contact_that_was_deleted_meanwhile(tmp_pa
         await here.until(lambda: len(here.instance.leads) == 1)
         await here.until_quiet(rules)
         assert here.lead_of(contact)
+        assert not await here.dead()
+
+
+def in_flight(here: World, record_id: str) -> bool:
+    """Whether an entry of this record is under way."""
+    with closing(sqlite3.connect(f"file:{here.folder / 'store.db'}?mode=ro", uri=True)) as database:
+        asked = "SELECT 1 FROM entry WHERE state = 'in_flight' AND read = '' AND record_id = ?"
+        return bool(database.execute(asked, (record_id,)).fetchall())
+
+
+async def test_a_converted_lead_that_is_handed_a_person_while_it_is_under_way_passes_it_on(tmp_path: Path) -> None:
+    """A lead is merged into one that was converted, and just then that one is settled once more."""
+    async with world(tmp_path) as here:
+        account, _ = company(here)
+        lead, loser = here.org.create("Lead", lead_of("Ito")), here.org.create("Lead", lead_of("Loser"))
+        await here.start()
+        await here.until_quiet()
+        lost = here.lead_of(loser)["id"]
+        down = here.salesforce.faults.add(Fault("respond", path=r"/queryAll.*MasterRecordId", status=503, times=None))
+        here.org.merge("Lead", lead, loser)
+        contact = here.org.convert_lead(lead, account_id=account).contact_id
+        await here.until(lambda: bool(here.instance.leads_of(contact)) and down.hits)
+        asked = here.marketo.faults.add(Fault("delay", path=r"/leads\.json", when=lambda _, text: lead in text, seconds=2.0))
+        down.times = 0
+        await here.until(lambda: asked.hits)
+        assert here.store is not None
+        await here.store.take([Change("Lead", lead, read="somebody asks")], None, int(here.machine.now() * 1000))
+        await here.until(lambda: in_flight(here, lead))
+        await here.until(lambda: lost not in here.instance.leads)
+        await here.until_quiet()
         assert not await here.dead()
 
 
