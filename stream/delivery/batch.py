@@ -32,11 +32,15 @@ Call = Callable[[Sequence[Mapping[str, Any]]], Awaitable[list[RecordResult]]]
 
 @dataclass(slots=True)
 class Item:
-    """A claimed entry on its way out, with the record that goes into the request."""
+    """A claimed entry on its way out, with the record that goes into the request.
+
+    `searched`: its person was found by asking Marketo just before, and nothing in the store tells of it yet.
+    """
 
     claimed: Claimed
     plan: Upsert | Remove
     body: dict[str, Any] = field(default_factory=dict)
+    searched: bool = False
 
     @property
     def entry_id(self) -> int:

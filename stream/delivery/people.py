@@ -167,7 +167,7 @@ class Resolver:
             if not candidates:
                 rest.append(item)
             elif len(candidates) == 1:
-                ids[item.entry_id] = str(candidates[0]["id"])
+                ids[item.entry_id], item.searched = str(candidates[0]["id"]), True
             else:
                 resolution.refused.append((item, _several(candidates, "externalPersonId")))
         return rest
@@ -230,7 +230,7 @@ class Resolver:
                 resolution.duplicate.append(item)
             elif len(candidates) == 1 or (not self.share and len(free) == 1):
                 chosen = (free or taken)[0]
-                ids[item.entry_id] = str(chosen["id"])
+                ids[item.entry_id], item.searched = str(chosen["id"]), True
                 resolution.adopted.add(item.entry_id)
                 self._ask_for_carrier(chosen, carriers, resolution)
             else:

@@ -149,7 +149,7 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
         wait_seconds = waits.settle_seconds
     taken_away = isinstance(verdict.item.plan, Remove)  # forgetting whom it was about would leave the person there
     updated = entry.object in PEOPLE and "id" in verdict.item.body and not taken_away
-    gone = judgement.action == "resolve" and not lost_create and updated
+    gone = judgement.action == "resolve" and not lost_create and updated and not verdict.item.searched
     if _absent(verdict, judgement):
         gone, wait_seconds = False, FOUND_OUT_SECONDS
     return Retry(
@@ -168,10 +168,13 @@ def _refused(verdict: Verdict, judgement: Judgement, waits: Waits, now_ms: int) 
 
 
 def _absent(verdict: Verdict, judgement: Judgement) -> bool:
-    """Whether a person is found missing for the first time: then the activity feed is asked whether it was merged or deleted."""
+    """Whether a person is found missing for the first time: then the activity feed is asked whether it was merged or deleted.
+
+    Of one that was found by a search, and went before it was sent to, the feed tells nothing: it is searched for again.
+    """
     entry = verdict.item.claimed.entry
     updated = judgement.action == "resolve" and entry.object in PEOPLE and "id" in verdict.item.body
-    return updated and judgement.code == PERSON_GONE and entry.code != PERSON_GONE
+    return updated and not verdict.item.searched and judgement.code == PERSON_GONE and entry.code != PERSON_GONE
 
 
 def _cause(verdict: Verdict, judgement: Judgement) -> str:

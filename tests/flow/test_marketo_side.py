@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from sandbox.marketo.schema import LEAD
 from sandbox.oracle_rules import Rules
@@ -103,6 +104,31 @@ async def test_two_records_whose_people_were_merged_in_marketo_stay_one_person(t
         here.instance.scores.change_score(winner, 66)
         await here.until(lambda: here.org.get("Lead", lead)["mkto_si__Priority__c"] == 66)
         await here.until(lambda: here.org.get("Contact", contact)["mkto_si__Priority__c"] == 66)
+
+
+@pytest.mark.parametrize("fate", ["deleted", "merged"])
+async def test_a_person_that_goes_between_the_search_and_the_write_is_searched_for_again_at_once(
+    tmp_path: Path, fate: str
+) -> None:
+    """Of whom nothing in the store tells yet, the feed cannot tell: two minutes of waiting for it would be for nothing."""
+    async with world(tmp_path, speed=1.0) as here:
+        found = here.instance.create_lead(email="lee@example.com")
+        other = here.instance.create_lead(email="other@example.com")
+
+        def goes(request: web.Request, _: str) -> None:
+            if request.method == "POST" and request.path_qs == "/rest/v1/leads.json" and found in here.instance.leads:
+                if fate == "deleted":
+                    here.instance.delete_lead(found)
+                else:
+                    here.instance.merge_leads(other, found)
+
+        here.marketo.faults.watch = goes
+        _, contact = company(here)
+        await here.start()
+        await here.until(lambda: here.instance.leads_of(contact), 60)
+        assert found not in here.instance.leads
+        assert not await here.dead()
+        await here.until_quiet(seconds=60)
 
 
 async def test_a_person_that_is_missing_and_of_whom_no_activity_tells_is_made_again(tmp_path: Path) -> None:

@@ -115,6 +115,17 @@ def test_a_person_gone_from_marketo_is_resolved_again_from_a_whole_read() -> Non
     assert (outcome.forget_marketo_id, bool(outcome.read), outcome.counted, again.suspects) == (True, True, True, False)
 
 
+def test_a_person_that_was_only_searched_for_is_searched_for_again_and_the_feed_is_not_waited_for() -> None:
+    sent = item(body={"id": 55, "title": "x"})
+    sent.searched = True
+    for attempt in (1, 2):
+        found = refused("1004", sent, attempt=attempt)
+        outcome = retry_of(found)
+        assert (outcome.forget_marketo_id, outcome.read, outcome.counted, found.suspects) == (False, "", True, False)
+        assert outcome.due_ms <= NOW_MS + 10_000  # the backoff's longest
+        sent.claimed.entry.code = outcome.code
+
+
 def test_an_unknown_owner_is_synced_first() -> None:
     outcome = retry_of(refused("718", item("Opportunity")))
     assert (outcome.sync_owner, outcome.counted, outcome.forget_marketo_id) == (True, True, False)
