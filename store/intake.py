@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from store import history, leaving, sides, waits
 from store.history import Lines
@@ -22,7 +23,7 @@ from store.merge import (
     verdict,
 )
 from store.model import WAITS_FOR_ROOM, WAITS_TO_LEAVE, Change, Entry, Key, ObjectName, Pending, Record, Unreadable
-from store.rows import entry_row, keys_json, list_json, read_entries, read_records, record_row
+from store.rows import entry_row, keys_json, list_json, new_row, place_row, read_entries, read_records, record_row, standing
 from store.writer import Transaction
 
 LEFT_ITS_FILTER = "left its filter"
@@ -49,50 +50,46 @@ async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Tak
     taken = Taken()
     keys = list(dict.fromkeys(change.key for change in changes))
     known = await waits.records(tx, keys)
+    stood = {key: standing(record) for key, record in known.items()}
     entries = await _entries(tx, keys)
     touched: dict[Key, Entry] = {}
     noted: dict[Key, Record] = {}
     crossed = _Crossed()
     lines = Lines(now_ms)
     for each in changes:
-        record = known.setdefault(each.key, Record(object=each.object, record_id=each.record_id))
-        surely, change, judged = _judged(record, entries.get(each.key), each)
+        key = each.key
+        record = known.get(key)
+        if record is None:
+            record = known[key] = Record(*key)
+        surely, change, judged = _judged(record, entries.get(key), each)
         if turned := sides.turn(record, change, judged):
-            noted[change.key] = record
-            work = _cross(turned, record, change, entries.get(change.key), crossed=crossed, taken=taken)
+            noted[key] = record
+            work = _cross(turned, record, change, entries.get(key), crossed=crossed, taken=taken)
             if work is not None:
                 lines.add(record, "left", source=change.source)
                 gone = replace(change, kind="delete")
-                entry = _merge_into(entries.get(change.key), gone, work, record, now_ms=now_ms, taken=taken)
-                entries[change.key] = touched[change.key] = entry
+                entry = _merge_into(entries.get(key), gone, work, record, now_ms=now_ms, taken=taken)
+                entries[key] = touched[key] = entry
             elif turned == "leaves":
-                entries.pop(change.key, None)
-                touched.pop(change.key, None)
+                entries.pop(key, None)
+                touched.pop(key, None)
             if turned != "enters":
                 continue
         news = reduced(surely, change) if judged == "apply" else change
-        if judged == "drop" or not _matters(record, entries.get(change.key), news):
+        if judged == "drop" or not _matters(record, entries.get(key), news):
             taken.dropped += 1
-            if change.relevant and not news.relevant:  # nothing is new but its place, which older events are judged by
-                note(record, change)
-                noted[change.key] = record
-                if change.commit_ms:
-                    _tell(lines, record, change, "drop", "Marketo has all of it already")
-            elif _is_late(record, change):
-                noted[change.key] = record
-                _tell(lines, record, change, "drop", "something newer was known")
+            if _pass_over(lines, record, change, news):
+                noted[key] = record
             continue
         note(record, change)
         if judged == "apply":
             learn(record, change)
-        noted[change.key] = record
+        noted[key] = record
         _tell(lines, record, news, judged)
         pending = pending_of(news, judged)
-        entries[change.key] = touched[change.key] = _merge_into(
-            entries.get(change.key), news, pending, record, now_ms=now_ms, taken=taken
-        )
+        entries[key] = touched[key] = _merge_into(entries.get(key), news, pending, record, now_ms=now_ms, taken=taken)
     await lines.write(tx)
-    await tx.run_many("put_record", [record_row(record) for record in noted.values()])
+    await put_changed(tx, noted, stood)
     await _finish(tx, crossed.finished)
     await leaving.count(tx, crossed.left, now_ms)
     taken.asked = await put_entries(tx, list(touched.values()), known, now_ms)
@@ -130,6 +127,16 @@ def _cross(
         sides.exclude(record)
         crossed.finished += [entry] if entry is not None and entry.entry_id else []
     return None
+
+
+async def put_changed(tx: Transaction, records: Mapping[Key, Record], stood: Mapping[Key, tuple[Any, ...]]) -> None:
+    """Write these records; of those that stand as they stood in the database, only what a change moves."""
+    placed = [record for key, record in records.items() if stood.get(key) == standing(record)]
+    if placed:
+        await tx.run("place_records", list_json(map(place_row, placed)))
+    if len(placed) < len(records):
+        moved = [record for key, record in records.items() if stood.get(key) != standing(record)]
+        await tx.run_many("put_record", [record_row(record) for record in moved])
 
 
 async def _finish(tx: Transaction, entries: Sequence[Entry]) -> None:
@@ -172,6 +179,19 @@ def _judged(record: Record, entry: Entry | None, change: Change) -> tuple[Record
     if judged != "drop" and change.relevant and sides.turn(record, change, judged) == "stays_out":
         change = replace(change, fields={}, whole=False, read=change.read or WHILE_READ, side="perhaps")
     return surely, change, judged
+
+
+def _pass_over(lines: Lines, record: Record, change: Change, news: Change) -> bool:
+    """Tell of a change that is not taken; whether its record is to be written for it."""
+    if change.relevant and not news.relevant:  # nothing is new but its place, which older events are judged by
+        note(record, change)
+        if change.commit_ms:
+            _tell(lines, record, change, "drop", "Marketo has all of it already")
+        return True
+    if _is_late(record, change):
+        _tell(lines, record, change, "drop", "something newer was known")
+        return True
+    return False
 
 
 def _is_late(record: Record, change: Change) -> bool:
@@ -248,14 +268,20 @@ async def put_entries(tx: Transaction, entries: Sequence[Entry], known: dict[Key
     """Write entries and work out what the open ones among them wait for; returns the parents that were asked for."""
     if not entries:
         return []
-    await tx.run_many("put_entry", [entry_row(entry, now_ms if entry.state == "dead" else 0) for entry in entries])
-    numbers = {
-        (row["object"], row["record_id"]): row["entry_id"]
-        for row in await tx.rows("entries_by_key", keys_json(entry.key for entry in entries))
-    }
-    for entry in entries:
-        entry.entry_id = numbers[entry.key]
+    known_here = [entry for entry in entries if entry.entry_id]
+    await tx.run_many("put_entry", [entry_row(entry, now_ms if entry.state == "dead" else 0) for entry in known_here])
+    await _open(tx, [entry for entry in entries if not entry.entry_id])
     return await waits.work_out(tx, [entry for entry in entries if entry.state == "open"], known, now_ms)
+
+
+async def _open(tx: Transaction, entries: Sequence[Entry]) -> None:
+    """Write entries of records that had none, numbered on from the newest."""
+    if not entries:
+        return
+    newest = await tx.value("newest_entry") or 0
+    for number, entry in enumerate(entries, newest + 1):
+        entry.entry_id = number
+    await tx.run("open_entries", list_json(map(new_row, entries)))
 
 
 async def keep_unreadable(tx: Transaction, events: Sequence[Unreadable], now_ms: int) -> None:

@@ -56,6 +56,22 @@ INSERT INTO wait (entry_id, parent_object, parent_id)
 SELECT e.entry_id, k.value ->> 1, k.value ->> 2 FROM json_each(?2) k
 CROSS JOIN entry e ON e.object = ?1 AND e.record_id = k.value ->> 0 AND e.flow = 'deliver';
 
+-- place_records --
+-- What a change alone moves of records that are known. ?1 is a JSON array of [object, record id, known, commit, transaction, sequence, story].
+UPDATE record SET known = k.value ->> 2, commit_ms = k.value ->> 3, txn = k.value ->> 4, seq = k.value ->> 5, story = k.value ->> 6
+FROM (SELECT value FROM json_each(?1) LIMIT -1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
+
+-- newest_entry --
+-- The highest number that an entry ever had, or none.
+SELECT seq FROM sqlite_sequence WHERE name = 'entry';
+
+-- open_entries --
+-- New entries of records that have none. ?1 is a JSON array of [number, object, record id, kind, pending, read, due, queued, rank].
+INSERT INTO entry (entry_id, object, record_id, state, kind, pending, read, due_ms, queued_ms, rank)
+SELECT value ->> 0, value ->> 1, value ->> 2, 'open', value ->> 3, CAST(value ->> 4 AS BLOB), value ->> 5, value ->> 6, value ->> 7,
+       value ->> 8
+FROM json_each(?1);
+
 -- put_entry --
 -- Insert an entry, or replace the record's entry.
 INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, rank, later,
@@ -118,9 +134,9 @@ DELETE FROM wait WHERE entry_id IN (SELECT value FROM json_each(?1));
 INSERT OR IGNORE INTO wait (entry_id, parent_object, parent_id) VALUES (?, ?, ?);
 
 -- count_waits --
--- Write into the given entries how many records they wait for. ?1 is a JSON array of entry numbers.
+-- Write into the given entries how many records they wait for, where it is another number. ?1 is a JSON array of entry numbers.
 UPDATE entry SET waits = (SELECT count(*) FROM wait w WHERE w.entry_id = entry.entry_id)
-WHERE entry_id IN (SELECT value FROM json_each(?1));
+WHERE entry_id IN (SELECT value FROM json_each(?1)) AND waits <> (SELECT count(*) FROM wait w WHERE w.entry_id = entry.entry_id);
 
 -- waiting_for --
 -- The entries that wait for the given records; ?1 is a JSON array of [object, record id].

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -59,6 +60,20 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(orjson.loads(text))
 
 
+STANDING = (
+    *("state", "marketo_id", "owner", "account", "opportunity", "contact", "created", "filled", "sent_key"),
+    *("merged_into", "joined", "read_s"),
+)
+"""All of a record that `place_records` leaves as it is: most changes leave it so, and with it every index."""
+standing = attrgetter(*STANDING)
+
+
+def place_row(record: Record) -> tuple[Any, ...]:
+    """One of the rows that `place_records` takes."""
+    known = orjson.dumps(record.known).decode() if record.known else "{}"
+    return (record.object, record.record_id, known, record.commit_ms, record.transaction, record.sequence, record.story)
+
+
 def record_row(record: Record) -> tuple[Any, ...]:
     """The parameters of `put_record`."""
     return (
@@ -104,6 +119,22 @@ def entry_of(values: list[Any]) -> Entry:
     if values[_LATER] is not None:
         values[_LATER] = pending_of(values[_LATER])
     return Entry(*values)
+
+
+def new_row(entry: Entry) -> tuple[Any, ...]:
+    """One of the rows that `open_entries` takes."""
+    pending = entry.pending
+    return (
+        entry.entry_id,
+        entry.object,
+        entry.record_id,
+        pending.kind,
+        pending_blob(pending).decode(),
+        pending.read,
+        entry.due_ms,
+        entry.queued_ms,
+        entry.rank,
+    )
 
 
 def entry_row(entry: Entry, died_ms: int = 0) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ connect. A stream that goes on at its stored position goes on from there; one th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 BATCH_MOST = 500
 RETAINED_S = 71 * 3600  # Salesforce keeps events for 72 hours (CDC Developer Guide); the last of them is left as a margin
+
+NAMED: Mapping[str, ObjectName] = {obj: obj for obj in OBJECTS}
 
 State = Literal["starting", "connected", "lost"]
 
@@ -292,7 +294,7 @@ class Capture:
 
     def _object_of(self, entity: str) -> ObjectName | None:
         """The event's object, or None where it is not ours to take: said once."""
-        obj = next((each for each in OBJECTS if each == entity), None)
+        obj = NAMED.get(entity)
         if obj is not None and self.modes.of(obj) == "stream":
             return obj
         if entity not in self._warned:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ HOUSEKEEPING = frozenset(
     {"LastModifiedDate", "LastModifiedById", "SystemModstamp", "LastActivityDate", "LastViewedDate", "LastReferencedDate"}
 )
 """Fields that change with every edit and say nothing by themselves."""
+_NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,40 +64,55 @@ def asked_of(obj: ObjectName, record_ids: Iterable[str], why: str, source: str =
 def _change(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
     if not event.has_place:
         return Change(obj, record_id, read="the event does not say when it was", source=event.change_type)
-    bare = Change(
+    if event.change_type == "UPDATE":
+        return _updated(event, obj, record_id, fields)
+    if event.change_type == "DELETE":
+        return _at(event, obj, record_id, kind="delete")
+    if event.is_gap:
+        return _at(event, obj, record_id, read="gap")
+    if event.change_type == "UNDELETE":
+        return _at(event, obj, record_id, read="undeleted")  # who reads it sees on which side of its filter it is
+    return _created(event, obj, record_id, fields)
+
+
+def _at(event: ChangeEvent, obj: ObjectName, record_id: str, **told: Any) -> Change:
+    """What is told of this record, in the event's place."""
+    return Change(
         obj,
         record_id,
         commit_ms=event.commit_ms,
         transaction=event.transaction,
         sequence=event.sequence,
         source=event.change_type,
+        **told,
     )
-    if event.change_type == "DELETE":
-        return replace(bare, kind="delete")
-    if event.is_gap:
-        return replace(bare, read="gap")
-    if event.change_type == "UNDELETE":
-        return replace(bare, read="undeleted")  # who reads it sees on which side of its filter it is
+
+
+def _updated(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
     of_interest = fields.of(obj)
-    known = {name: value for name, value in event.fields.items() if name in of_interest}
-    if event.change_type == "CREATE":
-        return _created(event, bare, known, fields)
-    news = {name: value for name, value in known.items() if value is not None or _says_cleared(event, name)}
+    news = {
+        name: value
+        for name, value in event.fields.items()
+        if name in of_interest and (value is not None or _says_cleared(event, name))
+    }
     read = _untold(event, of_interest) or _derived(obj, event, of_interest)
     side = fields.side(obj, news, event.diffs | event.unclear)
-    return replace(bare, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read), side=side)
+    return _at(event, obj, record_id, fields=news, read=read, refs=_refs(obj, news), relevant=bool(news or read), side=side)
 
 
-def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], fields: SourceFields) -> Change:
-    obj, of_interest = bare.object, fields.of(bare.object)
+def _created(event: ChangeEvent, obj: ObjectName, record_id: str, fields: SourceFields) -> Change:
+    of_interest = fields.of(obj)
+    known = {name: value for name, value in event.fields.items() if name in of_interest}
     filled = {**fields.constants(obj), **{name: value for name, value in known.items() if value is not None}}
     side = fields.side(obj, filled, event.diffs | event.unclear)
     decisive = () if side == "out" else sorted(fields.filter_of(obj).names)  # what is hidden from the user is no null
     missing = [name for name in (*NEEDED[obj], *decisive) if name not in filled]
     read = f"{', '.join(missing)} was not in the event" if missing else ""
     read = read or _untold(event, of_interest) or _derived(obj, event, of_interest)
-    return replace(
-        bare,
+    return _at(
+        event,
+        obj,
+        record_id,
         fields=filled,
         whole=not read,
         read=read,
@@ -108,6 +124,8 @@ def _created(event: ChangeEvent, bare: Change, known: Mapping[str, Any], fields:
 
 def _untold(event: ChangeEvent, of_interest: frozenset[str]) -> str:
     """Why the record has to be read for fields whose new values the event does not tell; "" where it need not be."""
+    if not (event.diffs or event.unclear):
+        return ""
     if diffs := sorted(event.diffs & of_interest):
         return f"only a difference came of {', '.join(diffs)}"
     if unclear := sorted(event.unclear & of_interest):
@@ -117,7 +135,7 @@ def _untold(event: ChangeEvent, of_interest: frozenset[str]) -> str:
 
 def _derived(obj: ObjectName, event: ChangeEvent, of_interest: frozenset[str]) -> str:
     """Why the record has to be read for fields that follow from a changed one and did not come with it; "" where it need not."""
-    for source, following in DERIVED.get(obj, {}).items():
+    for source, following in DERIVED.get(obj, _NOTHING).items():
         wanted = [name for name in following if name in of_interest]
         told = source in event.changed or event.fields.get(source) is not None  # a part that was cleared counts, too
         if wanted and told and not any(name in event.fields for name in wanted):

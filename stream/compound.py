@@ -46,8 +46,12 @@ def flat_names(name: str, obj: str) -> tuple[str, ...]:
     return (name,)
 
 
-def flatten(payload: Mapping[str, Any], obj: str) -> Iterator[tuple[str, Any]]:
+def flatten(payload: Mapping[str, Any], obj: str) -> dict[str, Any]:
     """The payload's fields under their flat names; a compound that is null, or unclear, is so in all its parts."""
+    return dict(payload) if PARTS.keys().isdisjoint(payload) else dict(_flattened(payload, obj))
+
+
+def _flattened(payload: Mapping[str, Any], obj: str) -> Iterator[tuple[str, Any]]:
     for name, value in payload.items():
         if name not in PARTS or (name == "Name" and obj in NAME_IS_TEXT and not isinstance(value, Mapping)):
             yield name, value

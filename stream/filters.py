@@ -119,6 +119,8 @@ class RecordFilter:
 
         `whole`: what is not among the fields is empty.
         """
+        if not self.comparisons:
+            return "in" if whole else "same"
         if whole:
             return "in" if self.admits(told) else "out"
         if any(not each.admits(told) for each in self.comparisons if each.name in told and each.name not in untold):

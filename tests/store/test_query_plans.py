@@ -18,6 +18,7 @@ SCANS = {
     "parents_in_flight": "SCAN e USING INDEX entry_in_flight",
     "count_dead": "SCAN entry USING INDEX entry_dead",
     "put_score": "SCAN CONSTANT ROW",
+    "newest_entry": "SCAN sqlite_sequence",  # a row for each table that numbers so
     "dead_letters": "SCAN e USING INDEX entry_dead",
     "count_people": "SCAN record USING COVERING INDEX record_marketo",  # once in a while, over people only
     "count_loaded": "SCAN entry USING INDEX entry_loaded",
@@ -40,6 +41,7 @@ SMALL = ("USING INDEX entry_in_flight", "USING INDEX entry_dead")
 
 INDEXES = {
     "records_by_key": "PRIMARY KEY (object=? AND record_id=?)",
+    "place_records": "PRIMARY KEY (object=? AND record_id=?)",
     "entries_by_key": "sqlite_autoindex_entry_1 (object=? AND record_id=? AND flow=?)",
     "entries_by_id": "INTEGER PRIMARY KEY",
     "known_among": "PRIMARY KEY (object=? AND record_id=?)",
