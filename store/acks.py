@@ -16,11 +16,11 @@ from typing import Any
 import orjson
 
 from store import history
-from store.model import Ack, Outcome
+from store.model import Ack, Outcome, RecordState
 from store.rows import list_json
 from store.writer import Transaction
 
-_STANDING = ("entry_id", "marketo_id", "filled", "story")
+_STANDING = ("entry_id", "state", "marketo_id", "filled", "story")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Plain:
     """A plain acknowledgement, and how its record stands."""
 
     ack: Ack
+    state: RecordState
     marketo_id: str | None
     filled: str
     story: int
@@ -69,10 +70,10 @@ async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> None:
         told = history.told(ack.did, fields=ack.sent, cause=ack.why, marketo_id=marketo_id, together=ack.together)
         lines.append((seq, each.story, record_id, now_ms, told))
         filled = _filled(each.filled, frozenset(ack.emptied), frozenset(ack.filled))
-        if ack.marketo_id is None or ack.marketo_id == each.marketo_id:
+        if each.state == "synced" and marketo_id == each.marketo_id:  # its place in the indexes, one page each, is as it was
             known.append((obj, record_id, filled, seq))
         else:
-            found.append((obj, record_id, filled, seq, ack.marketo_id))
+            found.append((obj, record_id, filled, seq, marketo_id))
     await tx.run("put_lines", list_json(lines))
     if known:
         await tx.run("accept", list_json(known))

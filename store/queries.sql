@@ -106,18 +106,18 @@ ON CONFLICT (object, record_id, flow) DO UPDATE SET
 
 -- acked --
 -- How the records of the given entries stand, where nothing arrived while the entry was in flight; ?1 is a JSON array of their numbers.
-SELECT e.entry_id, r.marketo_id, r.filled, r.story FROM json_each(?1) k
+SELECT e.entry_id, r.state, r.marketo_id, r.filled, r.story FROM json_each(?1) k
 CROSS JOIN entry e ON e.entry_id = k.value
 CROSS JOIN record r ON r.object = e.object AND r.record_id = e.record_id
 WHERE e.later IS NULL;
 
 -- accept --
--- Marketo has accepted records that it had before. ?1 is a JSON array of [object, record id, filled, story].
-UPDATE record SET state = 'synced', filled = k.value ->> 2, story = k.value ->> 3
-FROM json_each(?1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
+-- Marketo has accepted records that stay as they are, in no index. ?1 is a JSON array of [object, record id, filled, story].
+UPDATE record SET filled = k.value ->> 2, story = k.value ->> 3
+FROM (SELECT value FROM json_each(?1) LIMIT -1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
 
 -- accept_as --
--- Likewise those that are found or created there; ?1 is a JSON array of [object, record id, filled, story, Marketo id].
+-- Likewise those that are found or created there, or were not synced; ?1 is a JSON array of [object, record id, filled, story, Marketo id].
 UPDATE record SET state = 'synced', filled = k.value ->> 2, story = k.value ->> 3, marketo_id = k.value ->> 4
 FROM json_each(?1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
 

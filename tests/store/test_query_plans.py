@@ -49,6 +49,8 @@ INDEXES = {
     "entries_of": "sqlite_autoindex_entry_1 (object=? AND record_id=?)",
     "entries_after": "sqlite_autoindex_entry_1 (object=? AND record_id>?)",
     "waits_of": "PRIMARY KEY (entry_id=?)",
+    "accept": "PRIMARY KEY (object=? AND record_id=?)",
+    "accept_as": "PRIMARY KEY (object=? AND record_id=?)",
     "delete_entries": "INTEGER PRIMARY KEY",
     "delete_waits": "PRIMARY KEY (entry_id=?)",
     "count_waits": "PRIMARY KEY (entry_id=?)",
