@@ -21,11 +21,12 @@ settings.load_profile("deep" if DEEP else "reproducible")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make matrix` asks for all of it."""
+    """`make matrix` asks for all of it; `--storms` is for long runs outside of CI."""
     parser.addoption("--whole-matrix", action="store_true", help="every way to fail at every call")
     parser.addoption(
         "--covering-matrix", action="store_true", help="the covering selection of ways at every call, also where that takes long"
     )
+    parser.addoption("--storms", metavar="FIRST-LAST", help="storms of these seeds instead of the usual ones")
 
 
 @pytest.fixture(autouse=True)
