@@ -9,11 +9,12 @@ import argparse
 import asyncio
 import os
 import platform
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import calls, capture, deliver, first_load, freshness, idle, outbox, resident, scale, sweep
+from bench import calls, capture, deliver, drain, first_load, freshness, idle, outbox, resident, scale, sweep
 from bench.measure import RESULTS, Figure, Size, markdown, save
 from bench.setting import quiet
 from bench.torture import figures as torture
@@ -28,6 +29,7 @@ MEASURES = {
     "scale": scale.figures,
     "resident": resident.figures,
     "first-load": first_load.figures,
+    "drain": drain.figures,
     "freshness": freshness.figures,
     "torture": torture.figures,
     "idle": idle.figures,
@@ -59,8 +61,10 @@ async def main() -> None:
     about, made = machine(size), list[Figure]()
     for name in given.figures or MEASURES:
         print(f"measuring {name} …", flush=True)
+        began = time.perf_counter()
         made += await MEASURES[name](size)
         save(made, about, given.out)
+        print(f"    {time.perf_counter() - began:.0f} s", flush=True)
     print(markdown(made, about))
 
 

@@ -36,6 +36,7 @@ from stream.source import ALL_RETAINED
 from tests.edge.bayeux import CHANNEL, BayeuxServer, missing
 
 AT_ONCE = 100
+POLL_MS = 1000  # the bare client is open only once its first poll, which brings nothing, was answered
 VERSION = "62.0"
 LEAD = source_fields("Lead", wanted("Lead", {}, lead_company=False))
 
@@ -79,7 +80,7 @@ def payloads(ids: Sequence[str]) -> list[dict[str, Any]]:
 async def server() -> AsyncIterator[tuple[BayeuxServer, SignIn, aiohttp.ClientSession]]:
     """A new server, and the way to sign in there."""
     async with aiohttp.ClientSession(json_serialize=lambda value: orjson.dumps(value).decode()) as session:
-        bayeux = BayeuxServer(session, {})
+        bayeux = BayeuxServer(session, {"timeout": POLL_MS})
         await bayeux.start()
         try:
             sign_in = SignIn(

@@ -60,11 +60,13 @@ async def ours(remote: Remote, count: int, bulk_above: int) -> float:
 
 
 async def _until_loaded(store: Store) -> None:
-    """Wait until a load of leads has begun and ended."""
-    begun = False
-    while (under_way := await store.note(load_note("Lead")) is not None) or not begun:
-        begun = begun or under_way
+    """Wait until a load of leads has ended: a part of it is stored together with a note that it goes on."""
+    while not await _is_read(store) or await store.note(load_note("Lead")) is not None:
         await asyncio.sleep(0.01)
+
+
+async def _is_read(store: Store) -> bool:
+    return any(how == "read" for _, _, how in await store.intervals("Lead"))
 
 
 async def alone(remote: Remote, count: int, soql: str, *, bulk: bool) -> float:
@@ -120,7 +122,7 @@ async def signed_in(remote: Remote) -> tuple[str, str]:
 
 async def figures(size: Size) -> list[Figure]:
     """A row for each way."""
-    count = size.of(tiny=300, quick=6_000, whole=20_000)
+    count = size.of(tiny=300, quick=4_000, whole=20_000)
     rows = []
     async with services() as remote:
         await remote.ask("long_known", count=count)

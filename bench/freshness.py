@@ -41,7 +41,7 @@ async def round_trip_ms(remote: Remote, marketo_id: str, turns: int) -> list[flo
 async def figures(size: Size) -> list[Figure]:
     """Two rows for each rate."""
     rows: list[Figure] = []
-    seconds = size.of(tiny=1, quick=4, whole=20)
+    seconds = size.of(tiny=1, quick=2, whole=20)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with services() as remote:

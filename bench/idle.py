@@ -17,7 +17,7 @@ SETTLED_SECONDS = 5.0
 
 async def figures(size: Size) -> list[Figure]:
     """The row: several stretches of one daemon's life, each reckoned up."""
-    stretch = size.of(tiny=1, quick=5, whole=60)
+    stretch = size.of(tiny=1, quick=3, whole=60)
     hours: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

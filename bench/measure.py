@@ -37,7 +37,7 @@ class Size:
     @property
     def turns(self) -> int:
         """How often each variant runs."""
-        return self.given_turns or self.of(tiny=1, quick=3, whole=5)
+        return self.given_turns or self.of(tiny=1, quick=2, whole=5)
 
     def of(self, *, tiny: int, quick: int, whole: int) -> int:
         """The count for this size."""

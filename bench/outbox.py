@@ -124,8 +124,8 @@ def _rate(gone: int, count: int, seconds: float) -> float:
 
 async def figures(size: Size) -> list[Figure]:
     """One row, beside the best of the three."""
-    few = size.of(tiny=20, quick=300, whole=1_000)
-    many = size.of(tiny=500, quick=5_000, whole=20_000)
+    few = size.of(tiny=20, quick=150, whole=1_000)
+    many = size.of(tiny=500, quick=3_000, whole=20_000)
     samples = await alternate(
         {
             "outbox": lambda: ours(many),

@@ -10,20 +10,25 @@ import json
 import sys
 import time
 from asyncio.subprocess import PIPE
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from sandbox.marketo.api import CODE
 from sandbox.marketo.server import SimulatedMarketo
 from sandbox.salesforce.server import SimulatedSalesforce
 
 LEADS = "/rest/v1/leads.json"
 SETTLE_SECONDS = 30.0
+CALLS_PER_20S, CONCURRENCY, DAILY_CALLS = 100, 10, 50_000  # Marketo's own
+BAD_VALUE = "1003"
 DAY_SECONDS = 86400.0
 
 
@@ -36,6 +41,8 @@ class Census:
     records: int = 0
     accepted: dict[str, float] = field(default_factory=dict)
     """Marketo id → when the last answer that accepted it was there."""
+    codes: Counter[str] = field(default_factory=Counter)
+    """How often which code was the answer to a whole call."""
 
 
 @dataclass(slots=True, repr=False)
@@ -47,12 +54,14 @@ class CountedMarketo(SimulatedMarketo):
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
         response = await SimulatedMarketo._answer(self, request)  # noqa: SLF001 - its own, of the class it is made of
+        if code := response.get(CODE):
+            self.census.codes[code] += 1
         if request.path == LEADS and request.method == "POST" and isinstance(response, web.Response):
-            accepted = bytes(response.body or b"").count(b'"status":')  # type: ignore[arg-type] # the sandbox answers with bytes
-            self.census.records += accepted
+            rows = json.loads(bytes(response.body or b"")).get("result", ())  # type: ignore[arg-type] # the sandbox answers with bytes
+            accepted = [str(row["id"]) for row in rows if row.get("status") in {"created", "updated"}]  # reads are POSTs, too
+            self.census.records += len(accepted)
             if accepted:
-                for row in json.loads(bytes(response.body or b""))["result"]:  # type: ignore[arg-type] # as above
-                    self.census.accepted[str(row["id"])] = time.perf_counter()
+                self.census.accepted |= dict.fromkeys(accepted, time.perf_counter())
                 self.census.first, self.census.last = self.census.first or began, time.perf_counter()
         return response
 
@@ -153,6 +162,20 @@ class Services:
         instance.now = instance.activities.now = now
         return made
 
+    def limited(self, skipped: list[str], poisonous: list[str]) -> None:
+        """Marketo's real limits from now on. Of these people every write is skipped, or makes Marketo refuse the whole call."""
+        limits, instance = self.marketo.limits, self.marketo.instance
+        limits.calls_per_20s, limits.concurrency, limits.daily_calls = CALLS_PER_20S, CONCURRENCY, DAILY_CALLS
+        for refuse, ids in ((instance.refuse, skipped), (instance.refuse_batch_containing, poisonous)):
+            refuse("lead", partial(_is_among, frozenset(map(int, ids))), BAD_VALUE, times=None)
+        self.counted()
+
+    def drained(self) -> dict[str, Any]:
+        """How many calls came, but for signing in, whom they reached, and which codes were the answers to whole calls."""
+        census = self.marketo.census
+        calls = sum(count for name, count in self.marketo.calls.items() if " /rest/" in name)
+        return {"calls": calls, "accepted": sorted(census.accepted), "codes": dict(census.codes)}
+
     def rescore(self, share: float, seed: int) -> int:
         """The nightly recalculation, which leaves no trace; returns how many have other scores now."""
         return len(self.marketo.instance.scores.recalculate(share, seed))
@@ -204,6 +227,10 @@ class Services:
         self.marketo.calls.clear()
         self.salesforce.calls.clear()
         return {"records": census.records, "seconds": census.last - census.first, "calls": calls, "salesforce": salesforce}
+
+
+def _is_among(ids: frozenset[int], record: Mapping[str, Any]) -> bool:
+    return record.get("id") in ids
 
 
 @dataclass(slots=True)

@@ -37,9 +37,9 @@ ONLY_LEADS = {f"salesforce.objects.{obj}": "off" for obj in ("Account", "Contact
 TAKEN_AT_ONCE = 2000
 
 
-def quiet() -> None:
-    """The daemon inside a benchmark says warnings only."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+def quiet(level: int = logging.WARNING) -> None:
+    """The daemon inside a benchmark says warnings only, or what is worse still."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 def config_at(folder: Path, remote: Remote, **more: Any) -> Path:

@@ -16,6 +16,9 @@ LIMIT_SECONDS = 30.0
 FINEST_SECONDS = 2 / EVENTS_A_SECOND
 """Nothing can be told apart that is finer than the events come."""
 
+SHORTER: dict[str, tuple[str, ...]] = {"tiny": ("lost_answer", "duplicates"), "quick": ("duplicates", "unknown_client")}
+"""What a shorter run has: at the size `quick` those that every client recovers from at once."""
+
 Turns = dict[str, list[Judged]]
 
 
@@ -23,7 +26,7 @@ async def figures(size: Size) -> list[Figure]:
     """One row or three for each torture: at the size `tiny` of the daemon alone, without Node.js without its clients."""
     rows: list[Figure] = []
     turns = size.given_turns or size.of(tiny=1, quick=1, whole=3)
-    for torture in TORTURES[: size.of(tiny=2, quick=4, whole=len(TORTURES))]:
+    for torture in SHORTER.get(size.name, TORTURES):
         judged: Turns = {client: [] for client in clients(size)}
         for turn in range(turns):
             names = list(judged)

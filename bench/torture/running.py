@@ -33,8 +33,6 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "jsforce": ("node", str(HERE / "jsforce.mjs")),
 }
 TORTURES = ("lost_answer", "duplicates", "unknown_client", "refused_token", "stale_replay_id", "refused_subscribe", "hung_poll")
-"""In the order in which a shorter run takes the first of them."""
-
 POLL_HARMED = {"hung_poll", "lost_answer"}
 
 
