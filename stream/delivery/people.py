@@ -219,10 +219,11 @@ class Resolver:
         emails = [email for item in items if (email := email_of(item))]
         found = _group(await self.marketo.find("leads", "email", emails, FIELDS) if emails else [], "email")
         carriers = await self._carriers(found, {item.claimed.record.record_id for item in items})
+        behind = {} if self.share else await self.store.sharers([str(row["id"]) for rows in found.values() for row in rows])
         rest: list[Item] = []
         for item in items:
             candidates = found.get(email_of(item), [])
-            taken = [row for row in candidates if str(row.get("externalPersonId") or "") in carriers]
+            taken = [row for row in candidates if str(row.get("externalPersonId") or "") in carriers or str(row["id"]) in behind]
             free = [row for row in candidates if row not in taken]
             if not candidates:
                 rest.append(item)

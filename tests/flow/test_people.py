@@ -253,6 +253,28 @@ async def test_a_create_that_marketo_calls_timed_out_makes_nobody_twice(tmp_path
         assert len(here.instance.leads) == 10
 
 
+async def test_where_each_has_its_own_a_converted_leads_person_is_its_contacts(tmp_path: Path) -> None:
+    """Until the contact is sent, the person carries the id of a lead that is none any more."""
+    rules = Rules(shared_email="duplicate")
+    async with world(tmp_path, deliver__shared_email="duplicate") as here:
+        account, _ = company(here)
+        lead = here.org.create("Lead", lead_of("Ito"))
+        await here.start()
+        await here.until_quiet(rules)
+        person = here.lead_of(lead)["id"]
+        down = here.salesforce.faults.add(Fault("respond", path="/composite/sobjects/Contact", status=503, times=None))
+        with here.org.as_gaps():
+            contact = here.org.convert_lead(lead, account_id=account).contact_id
+        while (record := await here.record(("Contact", contact))) is None or record.marketo_id is None:
+            await here.pause()
+        other = here.org.create("Lead", {**lead_of("Other"), "Email": here.org.get("Contact", contact)["Email"]})
+        await here.until(lambda: bool(here.instance.leads_of(other)))
+        assert here.lead_of(other)["id"] != person
+        down.times = 0
+        await here.until_quiet(rules)
+        assert here.lead_of(contact)["id"] == person
+
+
 async def test_shared_email_duplicate_makes_one_each(tmp_path: Path) -> None:
     rules = Rules(shared_email="duplicate")
     async with world(tmp_path, deliver__shared_email="duplicate") as here:
