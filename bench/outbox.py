@@ -1,7 +1,8 @@
 """Records put into a durable queue and taken out of it for good, a second: the outbox, and three queues in SQLite of others.
 
 All on one file with `journal_mode=WAL` and `synchronous=FULL`, and nothing counts before its commit. The outbox takes changes as
-capture does, 500 a transaction, and gives them out as delivery does, 300 at once; the others have one call for one item.
+capture does, 500 a transaction, and gives them out as delivery does, 300 at once; the others have one call for one item, and the
+fastest of them is also called from four threads.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from store.model import Ack, Change, Replay
 from store.store import Store
 
 TAKE, CLAIM = 500, 300
+CALLERS = 4
 PAYLOAD = {"title": "Title 1", "phone": "0123456789"}
 
 
@@ -77,12 +80,29 @@ def litequeue(folder: Path, count: int) -> int:
 
 def huey(folder: Path, count: int) -> int:
     """huey's storage: enqueue, and dequeue, which forgets the item at once, before its work is done: less than the others do."""
-    storage: Any = SqliteHuey("bench", filename=str(folder / "queue.db"), fsync=True, journal_mode="wal").storage
-    for number in range(count):
-        storage.enqueue(orjson.dumps({**PAYLOAD, "id": number}))
-    gone = sum(storage.dequeue() is not None for _ in range(count))
+    storage = _huey(folder)
+    gone = _through(storage, range(count))
     storage.close()
     return gone
+
+
+def huey_by_several(folder: Path, count: int) -> int:
+    """The same, called from several threads at once, as its consumer does with its workers."""
+    storage = _huey(folder)
+    with ThreadPoolExecutor(CALLERS) as callers:
+        gone = sum(callers.map(lambda first: _through(storage, range(first, count, CALLERS)), range(CALLERS)))
+    storage.close()
+    return gone
+
+
+def _huey(folder: Path) -> Any:
+    return SqliteHuey("bench", filename=str(folder / "queue.db"), fsync=True, journal_mode="wal").storage
+
+
+def _through(storage: Any, numbers: range) -> int:
+    for number in numbers:
+        storage.enqueue(orjson.dumps({**PAYLOAD, "id": number}))
+    return sum(storage.dequeue() is not None for _ in numbers)
 
 
 async def of(queue: Callable[[Path, int], int], count: int) -> float:
@@ -132,12 +152,13 @@ async def figures(size: Size) -> list[Figure]:
             "persist-queue": lambda: of(persist_queue, few),
             "litequeue": lambda: of(litequeue, few),
             "huey": lambda: of(huey, few),
+            "huey, four threads": lambda: of(huey_by_several, few),
             "control": lambda: ours(many),
             "one row a commit": lambda: synced_commits(few),
         },
         size.turns,
     )
-    rivals = {name: samples[name] for name in ("persist-queue", "litequeue", "huey")}
+    rivals = {name: samples[name] for name in ("persist-queue", "litequeue", "huey", "huey, four threads")}
     best = [max(turn) for turn in zip(*rivals.values(), strict=True)]
     figure = Figure(
         "outbox alone", "puts and acks/s", "the best of the three", Target(10.0), {"outbox": samples["outbox"], "best": best}

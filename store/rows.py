@@ -29,7 +29,7 @@ LEFT = "left"  # in an entry's column: a delete of what has left its filter
 
 def keys_json(keys: Iterable[Key]) -> str:
     """Keys as the JSON array that the key queries take."""
-    return orjson.dumps([list(key) for key in keys]).decode()
+    return list_json(keys)
 
 
 def list_json(values: Iterable[Any]) -> str:

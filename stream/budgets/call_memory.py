@@ -109,7 +109,9 @@ class CallMemory:
 
     def ages(self, span_seconds: float) -> list[float]:
         """How long ago each call of others in the last `span_seconds` began, the oldest first."""
-        now, held = self.uptime(), SLOT.iter_unpack(self._read(SLOTS_AT, self.slots * SLOT.size))
+        _, _, place = HEAD.unpack(self._read(0, HEAD.size))
+        taken = min(place + 1, self.slots)  # a process may be killed with its call in a slot, and the next place not yet told
+        now, held = self.uptime(), SLOT.iter_unpack(self._read(SLOTS_AT, taken * SLOT.size))
         others = (now - at for at, whose in held if whose not in {0, self.own})
         return sorted((age for age in others if 0 <= age < span_seconds), reverse=True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stream.budgets.budget import DailyBudget
-from stream.budgets.call_memory import CallMemory
+from stream.budgets.call_memory import HEAD, CallMemory
 from stream.errors import BudgetSpent
 from stream.marketo.limits import Gate
 from tests.crash.crashing import filled, small_disk
@@ -61,6 +61,19 @@ def test_the_ring_keeps_the_last_calls_of_all(tmp_path: Path) -> None:
         (daemon if number % 2 else command).note()
     third = CallMemory.open(tmp_path / "store.db.calls", 4, machine.uptime)
     assert third.ages(100) == [3.0, 2.0, 1.0, 0.0]
+
+
+def test_a_call_counts_whose_process_was_killed_before_it_told_the_next_place(tmp_path: Path) -> None:
+    machine = Machine()
+    daemon, command = two(tmp_path, uptime=machine.uptime)
+    daemon.note()
+    path = tmp_path / "store.db.calls"
+    head = path.read_bytes()[: HEAD.size]
+    machine.runs += 2
+    daemon.note()
+    with path.open("r+b") as file:
+        file.write(head)
+    assert command.ages(20) == [2.0, 0.0]
 
 
 def test_what_a_killed_process_noted_counts_on(tmp_path: Path) -> None:
