@@ -33,6 +33,7 @@ TALLIES = 4
 SLOT = struct.Struct("<dq")  # when (seconds since the boot), whose (0: nobody's)
 TALLIES_AT = HEAD.size
 SLOTS_AT = TALLIES_AT + TALLIES * TALLY.size
+OLDER_MOST = 64
 LOCK_TRIES = 1000
 
 
@@ -108,12 +109,25 @@ class CallMemory:
             self._write(0, HEAD.pack(mark, slots, place + 1))
 
     def ages(self, span_seconds: float) -> list[float]:
-        """How long ago each call of others in the last `span_seconds` began, the oldest first."""
+        """How long ago each call of others in the last `span_seconds` began, the oldest first.
+
+        Looked for from the newest place backwards, and no further than a good many older ones in a row: calls that processes
+        noted without their turn, or were killed over, stand a little out of order.
+        """
         _, _, place = HEAD.unpack(self._read(0, HEAD.size))
-        taken = min(place + 1, self.slots)  # a process may be killed with its call in a slot, and the next place not yet told
-        now, held = self.uptime(), SLOT.iter_unpack(self._read(SLOTS_AT, taken * SLOT.size))
-        others = (now - at for at, whose in held if whose not in {0, self.own})
-        return sorted((age for age in others if 0 <= age < span_seconds), reverse=True)
+        now, held = self.uptime(), self._read(SLOTS_AT, self.slots * SLOT.size)
+        ages, older = list[float](), 0
+        for back in range(self.slots):
+            began, whose = SLOT.unpack_from(held, (place - back) % self.slots * SLOT.size)
+            if not whose or not 0 <= now - began < span_seconds:
+                older += 1
+                if older == OLDER_MOST:
+                    break
+                continue
+            older = 0
+            if whose != self.own:
+                ages.append(now - began)
+        return sorted(ages, reverse=True)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:

@@ -53,9 +53,7 @@ def rules_of(seed: int) -> Rules:
         return Rules(deletes={"Lead": "delete", "Opportunity": "delete", "OpportunityContactRole": "delete"})
     chance = random.Random(f"rules {seed}")  # noqa: S311 - reproducible settings
     fates: dict[str, Fate] = {obj: chance.choice(FATES) for obj in ("Lead", "Contact", "Opportunity")}
-    fates["OpportunityContactRole"] = (
-        "delete"  # under which key a role stands that is kept, while people merge, the oracle cannot tell
-    )
+    fates["OpportunityContactRole"] = "delete"  # one that is kept moves with its person: the oracle does not follow it
     shared: Literal["share", "duplicate"] = "share" if chance.random() < 0.8 else "duplicate"
     return Rules(deletes=fates, shared_email=shared, merge_people=chance.random() < 0.8)
 
