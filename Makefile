@@ -30,7 +30,7 @@ matrix: setup
 kills: setup
 	$(BIN)/python -m tests.crash.long_kills $(ARGS)
 
-# Each figure beside what it is compared with (docs/performance.md); writes bench/results. Takes long; the short form two minutes.
+# Each figure beside what it is compared with (docs/performance.md); writes bench/results. Takes long; the short form some two minutes.
 bench: setup node_modules/.ready
 	$(BIN)/python -m bench $(ARGS)
 

@@ -298,7 +298,8 @@ class OutboxMachine(StoreMachine):
     def _send(self, claimed: Claimed, planned: Upsert | Remove) -> Ack:
         entry_id, key = claimed.entry.entry_id, claimed.entry.key
         if isinstance(planned, Remove):
-            self.marketo.remove(key[0], planned, claimed.record.sent_key or "")
+            living = {each for each in self.salesforce.records if self.salesforce.lives(each)}
+            self.marketo.remove(key[0], planned, claimed.record.sent_key or "", living)
             return Ack(entry_id, key, state=planned.state, forget_marketo_id=True, removed=True)
         if planned.stale_key:
             self.marketo.roles.pop(planned.stale_key, None)

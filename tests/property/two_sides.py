@@ -6,7 +6,7 @@ is not there, or a role whose opportunity or person is missing, is an error of w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -173,8 +173,10 @@ class Marketo:
         self._accept(self.people[found], planned.fields)
         return found
 
-    def remove(self, obj: ObjectName, planned: Remove, role_key: str = "") -> None:
-        """Delete; what is not there is a success. The roles of an opportunity or person go with it."""
+    def remove(self, obj: ObjectName, planned: Remove, role_key: str = "", living: Collection[Key] = ()) -> None:
+        """Delete; what is not there is a success. The roles of an opportunity or person go with it, and who names a company loses
+        it: `living` are those who are in Salesforce still, so they belong elsewhere by now, and that has only not been sent yet.
+        """
         if obj in PEOPLE:
             named = {str(planned.key.get("id")), str(planned.key.get("externalPersonId"))}
             gone = [each for each, person in self.people.items() if {each, person["externalPersonId"]} & named]
@@ -184,10 +186,10 @@ class Marketo:
             self.roles.pop(role_key, None)
         else:
             (record_id,) = planned.key.values()
-            if planned.state == "excluded":  # its children live on, and lose it next
-                for held in self.others.values():
-                    if obj == "Account" and held.get("externalCompanyId") == record_id and "externalOpportunityId" in held:
-                        del held["externalCompanyId"]
+            for key, held in self.others.items():
+                loses = key[0] == "Opportunity" and (planned.state == "excluded" or key in living)
+                if obj == "Account" and loses and held.get("externalCompanyId") == record_id:
+                    del held["externalCompanyId"]
             assert not self._named(obj, record_id), f"{obj} {record_id} is deleted before its children"
             self.others.pop((obj, record_id), None)
             if obj == "Opportunity":
