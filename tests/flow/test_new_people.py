@@ -150,17 +150,20 @@ async def test_no_kill_makes_room(tmp_path: Path) -> None:
         config = here.write_config()
         for number in range(10):
             here.org.create("Lead", lead_of(f"L{number}"))
+        runs: list[Running] = []  # whichever meets the limit first says it, and those after it need not
         for count in (2, 4):
             held = Fault("hang_after", path=r"^/rest/v1/leads\.json", body_matches="createOnly", times=1)
             here.marketo.faults.add(held)
             running = await Running.start(config)
+            runs.append(running)
             await here.until(lambda: created(here) >= count, 60)  # noqa: B023 - awaited at once
             assert await running.end(signal.SIGKILL) == -signal.SIGKILL, running.errors
             here.marketo.faults.clear()
         assert created(here) == LIMIT
         running = await Running.start(config)
         try:
-            await here.until(lambda: running.logged("new_people_wait"), 60)
+            runs.append(running)
+            await here.until(lambda: any(run.logged("new_people_wait") for run in runs), 60)
             async with asyncio.timeout(40):
                 while (found := await told(here))["new_people"]["waiting"] != 10 - LIMIT:
                     await here.clock.sleep(0.1)
