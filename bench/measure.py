@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+import re
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -152,7 +153,8 @@ def save(figures: Sequence[Figure], machine: Mapping[str, Any], folder: Path = R
     (folder / "figures.md").write_text(markdown(figures, machine), encoding="utf-8")
     for each in figures:
         if len(each.samples) + len(each.others) > 1:
-            (folder / f"{each.name.replace(' ', '_').replace(',', '')}.svg").write_text(plot(each), encoding="utf-8")
+            name = re.sub(r"\W+", "_", each.name.replace(",", ""))
+            (folder / f"{name}.svg").write_text(plot(each), encoding="utf-8")
 
 
 def _row(figure: Figure) -> dict[str, Any]:
