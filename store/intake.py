@@ -131,12 +131,12 @@ def _cross(
 
 async def put_changed(tx: Transaction, records: Mapping[Key, Record], stood: Mapping[Key, tuple[Any, ...]]) -> None:
     """Write these records; of those that stand as they stood in the database, only what a change moves."""
-    placed = [record for key, record in records.items() if stood.get(key) == standing(record)]
+    placed, moved = list[Record](), list[Record]()
+    for key, record in records.items():
+        (placed if stood.get(key) == standing(record) else moved).append(record)
     if placed:
         await tx.run("place_records", list_json(map(place_row, placed)))
-    if len(placed) < len(records):
-        moved = [record for key, record in records.items() if stood.get(key) != standing(record)]
-        await tx.run_many("put_record", [record_row(record) for record in moved])
+    await tx.run_many("put_record", list(map(record_row, moved)))
 
 
 async def _finish(tx: Transaction, entries: Sequence[Entry]) -> None:

@@ -50,10 +50,11 @@ async def merged(tx: Transaction, winner: str, losers: Sequence[str], now_ms: in
 
     Unless the daemon did it, they are one there from now on, whatever their emails in Salesforce.
     """
-    await role_keys.moved(tx, winner, losers)
     ours = [loser for loser in losers if await tx.value("get_note", _note(loser)) == winner]
+    others = [loser for loser in losers if loser not in ours]
     moved = await met(tx, winner, ours, now_ms) if ours else 0
-    people = await _behind(tx, [loser for loser in losers if loser not in ours])
+    await role_keys.moved(tx, winner, others)
+    people = await _behind(tx, others)
     there = await _behind(tx, [winner]) if people else []
     for record in (*people, *there):
         record.joined = winner

@@ -75,6 +75,8 @@ async def moved(tx: Transaction, winner: str, losers: Sequence[str]) -> None:
 
 async def _follow(tx: Transaction, winner: str, losers: Sequence[str]) -> None:
     """Note for each role that stands under a key of a loser, or perhaps does, that it stands under the winner's, too."""
+    if not losers:
+        return
     rows = await tx.rows("roles_of_people", list_json(int(loser) for loser in losers))
     sent = {row["record_id"]: [row["sent_key"]] for row in rows}
     noted = {row["record_id"]: orjson.loads(row["value"]) for row in await tx.rows("all_old_keys")}
