@@ -25,6 +25,7 @@ PLACE = Path("/opt/msi-stream-test")  # where the checkout and the interpreter a
 NEEDED = ("unshare", "nsenter", "systemctl", "journalctl", "systemd-run", "systemd-analyze")
 SYSTEMS_OWN = {Path("/usr"), Path("/usr/local")}
 UNITS = "/etc/systemd/system"
+ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # as after a login, whatever that of the tests is
 BOOT_SECONDS = 30.0
 CLONE_NEWNET, PR_SET_PDEATHSIG = 0x40000000, 1
 PREFIX = "msi-stream-systemd-"
@@ -56,7 +57,22 @@ class Machine:
         return done
 
     def _enter(self, words: Sequence[str]) -> list[str]:
-        return ["nsenter", "-t", str(self.pid), "-m", "-p", "-u", "-i", "-n", "-C", "--", "env", "SYSTEMD_PAGER=", *words]
+        return [
+            "nsenter",
+            "-t",
+            str(self.pid),
+            "-m",
+            "-p",
+            "-u",
+            "-i",
+            "-n",
+            "-C",
+            "--",
+            "env",
+            "SYSTEMD_PAGER=",
+            f"PATH={ROOTS_PATH}",
+            *words,
+        ]
 
     async def show(self, unit: str, name: str) -> str:
         """A unit's property."""
