@@ -23,6 +23,7 @@ from store.model import (
     REF_OBJECT,
     REFS,
     UNSURE,
+    WAITS_FOR_ROOM,
     Ack,
     Change,
     Claimed,
@@ -261,7 +262,7 @@ async def _sort(
             (kept if _reopen(entry, now_ms) else done).append(entry)
         elif isinstance(outcome, Retry):
             _tell_retry(lines, entry, record, outcome)
-            await _retry(tx, entry, record, outcome, known)
+            await _retry(tx, entry, record, _as_it_stands(entry, outcome, now_ms), known)
             kept.append(entry)
         else:
             again = _reopen(entry, now_ms, keep=True)
@@ -334,7 +335,16 @@ def _doubted(pending: Pending) -> Pending:
     return replace(pending, doubt=pending.doubt | sent)
 
 
-async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
+def _as_it_stands(entry: Entry, retry: Retry, now_ms: int) -> Retry:
+    """What arrived meanwhile may need no room: a delete, a conversion, a known email. Then it does not wait for another day."""
+    if retry.code == WAITS_FOR_ROOM and entry.later is not None:
+        return replace(retry, code="", cause="", due_ms=now_ms)
+    return retry
+
+
+async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record], now_ms: int) -> None:
+    if retry.code == WAITS_FOR_ROOM and entry.later is not None:  # what arrived meanwhile may need no room
+        retry = replace(retry, code="", cause="", due_ms=now_ms)
     unsure = retry.code in UNSURE
     if unsure and entry.pending.kind == "delete":
         await tx.run("forget_roles", list_json([entry.record_id]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store.digests import digests
 from store.intake import ReadResult
-from store.model import Ack, Change, Covered, Dead, HandOver, Key, Replay, Retry, Unreadable
+from store.model import WAITS_FOR_ROOM, Ack, Change, Covered, Dead, HandOver, Key, Replay, Retry, Unreadable
 from store.outbox import recover
 from tests.store.outbox_steps import ACCOUNT, CONTACT, LEAD, NOON, SECOND, Outbox, event, gone, row, sf_id, whole
 
@@ -355,6 +355,20 @@ async def test_a_person_gone_from_marketo_is_forgotten_and_read_again(outbox: Ou
     record = await outbox.record("Contact", CONTACT)
     assert (record.marketo_id, record.state) == (None, "seen")
     assert await outbox.to_read() == {("Contact", CONTACT): "its person is gone"}
+
+
+async def test_what_arrives_in_flight_of_somebody_new_may_need_no_room_and_does_not_wait_for_another_day(outbox: Outbox) -> None:
+    """As where it arrives a moment later, while that one waits already."""
+    tomorrow = outbox.now_ms + 86_400 * SECOND
+    await outbox.take(whole("Lead", LEAD, {"LastName": "Lee"}))
+    await outbox.retry(await outbox.claim("Lead"), tomorrow, code=WAITS_FOR_ROOM, tried=False)
+    assert await outbox.ready() == [], "nothing new has arrived"
+    await outbox.take(event("Lead", LEAD, {"Title": "CEO"}, commit_ms=NOON + 1))
+    claimed = await outbox.claim("Lead")
+    await outbox.take(gone("Lead", LEAD, commit_ms=NOON + 2))
+    await outbox.retry(claimed, tomorrow, code=WAITS_FOR_ROOM, tried=False)
+    assert await outbox.ready() == [("Lead", LEAD)]
+    assert (await outbox.claim("Lead", "delete")).entry.code == ""
 
 
 async def test_a_converted_leads_person_goes_to_the_contact(outbox: Outbox) -> None:
