@@ -342,9 +342,7 @@ def _as_it_stands(entry: Entry, retry: Retry, now_ms: int) -> Retry:
     return retry
 
 
-async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record], now_ms: int) -> None:
-    if retry.code == WAITS_FOR_ROOM and entry.later is not None:  # what arrived meanwhile may need no room
-        retry = replace(retry, code="", cause="", due_ms=now_ms)
+async def _retry(tx: Transaction, entry: Entry, record: Record, retry: Retry, known: dict[Key, Record]) -> None:
     unsure = retry.code in UNSURE
     if unsure and entry.pending.kind == "delete":
         await tx.run("forget_roles", list_json([entry.record_id]))
