@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from store import waits
 from store.model import PEOPLE, Entry, Key, ObjectName, Record, RecordState
 from store.rows import keys_json, list_json, read_entries, read_records
@@ -64,6 +66,11 @@ class Beside:
         async with reading(self.path) as tx:
             return await sharers(tx, marketo_ids)
 
+    async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """For each Marketo lead id behind which gone records stand, the Marketo fields that were filled for these."""
+        async with reading(self.path) as tx:
+            return await kept_people(tx, marketo_ids)
+
     async def entries(self, obj: ObjectName, most: int) -> AsyncIterator[list[Entry]]:
         """What is to be delivered of an object, dead letters among it, so many at a time."""
         after = ""
@@ -103,3 +110,11 @@ async def sharers(tx: Transaction, marketo_ids: Sequence[str]) -> dict[str, list
     for record in await read_records(tx, "people_by_marketo_id", list_json(marketo_ids)) if marketo_ids else []:
         found.setdefault(record.marketo_id or "", []).append(record)
     return found
+
+
+async def kept_people(tx: Transaction, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    """For each Marketo lead id behind which gone records stand, the Marketo fields that were filled for these."""
+    filled: dict[str, frozenset[str]] = {}
+    for row in await tx.rows("kept_people", list_json(marketo_ids)) if marketo_ids else []:
+        filled[row["marketo_id"]] = filled.get(row["marketo_id"], frozenset()) | frozenset(orjson.loads(row["filled"]))
+    return filled

@@ -328,6 +328,11 @@ SELECT * FROM entry WHERE state = 'in_flight';
 SELECT r.* FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = k.value
 WHERE r.object IN ('Contact', 'Lead') AND r.state IN ('synced', 'seen');
 
+-- kept_people --
+-- The Marketo fields that gone Leads and Contacts filled of people who were kept; ?1 is a JSON array of Marketo lead ids.
+SELECT r.marketo_id, r.filled FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = k.value
+WHERE r.object IN ('Contact', 'Lead') AND r.state NOT IN ('synced', 'seen');
+
 -- people_after --
 -- A page of synced people in the order of their Marketo ids, for the score sweep.
 SELECT DISTINCT marketo_id FROM record INDEXED BY record_marketo

@@ -403,6 +403,10 @@ class Store:
         """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
         return await self.submit(lambda tx: beside.sharers(tx, marketo_ids))
 
+    async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """For each Marketo lead id behind which gone records stand, the Marketo fields that were filled for these."""
+        return await self.submit(lambda tx: beside.kept_people(tx, marketo_ids))
+
     async def at_work(self, keys: Sequence[Key]) -> set[Key]:
         """Those of the records that have an entry which is open or in flight."""
         rows = await self.submit(lambda tx: tx.rows("entries_by_key", keys_json(keys)))

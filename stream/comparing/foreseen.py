@@ -28,6 +28,10 @@ class Base(Protocol):
         """Living people behind Marketo ids."""
         ...
 
+    async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
+        ...
+
     async def sharing_role(self, sent_key: str, record_id: str) -> int:
         """How many other contact roles stand behind the same Marketo role."""
         ...
@@ -42,6 +46,10 @@ class Nothing:
 
     async def sharers(self, marketo_ids: Sequence[str]) -> dict[str, list[Record]]:  # noqa: ARG002 - likewise
         """Nobody shares anybody."""
+        return {}
+
+    async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:  # noqa: ARG002 - likewise
+        """Nobody was kept."""
         return {}
 
     async def sharing_role(self, sent_key: str, record_id: str) -> int:  # noqa: ARG002 - likewise
@@ -119,6 +127,10 @@ class Foreseen:
             known = {record.key for record in found.get(marketo_id, [])}
             found.setdefault(marketo_id, []).extend(each for each in self._behind.get(marketo_id, []) if each.key not in known)
         return {marketo_id: people for marketo_id, people in found.items() if people}
+
+    async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
+        return await self.base.kept_people(marketo_ids)
 
     async def sharing_role(self, sent_key: str, record_id: str) -> int:
         """How many other contact roles stand behind the same Marketo role."""

@@ -55,6 +55,10 @@ class Known(Protocol):
         """Living people behind Marketo ids."""
         ...
 
+    async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Living:
@@ -91,10 +95,10 @@ class People(Protocol):
 class Resolution:
     """Where the items of one round go. `carried` are shared people whose fields another record, which is named, sends.
 
-    `takeovers` name the Marketo fields that were filled for the other records of an item's person. `parted` share theirs no
-    more, since their email is another now; `left` are those whose person went with such an email. `origins` name the leads (by
-    the entry's number) that contacts without a person were converted from; `adopted` are those found by email. `meetings` are to
-    be merged before their items can be sent; `waiting` until Salesforce can be asked whose email is whose.
+    `takeovers` name the Marketo fields that were filled for other records of an item's person, gone ones too. `parted` share
+    theirs no more, since their email is another now; `left` are those whose person went with such an email. `origins` name the
+    leads (by the entry's number) that contacts without a person were converted from; `adopted` are those found by email.
+    `meetings` are to be merged before their items can be sent; `waiting` until Salesforce can be asked whose email is whose.
     """
 
     update: list[Item] = field(default_factory=list)
@@ -156,7 +160,14 @@ class Resolver:
         resolution.create += unknown
         found = [(item, marketo_id) for item in items if (marketo_id := ids[item.entry_id]) is not None]
         await self._share(await self._meet(found, resolution) if self.share else found, resolution)
+        await self._answer_for_the_gone(resolution)
         return resolution
+
+    async def _answer_for_the_gone(self, resolution: Resolution) -> None:
+        """Who comes to a person that was kept when its record went answers for what that one filled."""
+        came = [(item, str(item.body["id"])) for item in resolution.update if item.claimed.record.marketo_id is None]
+        kept = await self.store.kept_people([marketo_id for _, marketo_id in came]) if came else {}
+        resolution.takeovers += [(item, kept[marketo_id]) for item, marketo_id in came if marketo_id in kept]
 
     async def _by_external_id(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
         wanted = [item.claimed.record.record_id for item in items]

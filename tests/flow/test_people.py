@@ -95,6 +95,29 @@ async def test_when_the_carrier_of_a_shared_person_goes_the_other_carries_on(
         await here.until_quiet(rules)
 
 
+@pytest.mark.parametrize("who", ["deleted", "merged"])
+@pytest.mark.parametrize("heir", ["Lead", "Contact"])
+async def test_who_comes_to_a_person_that_was_kept_clears_what_the_gone_one_had(tmp_path: Path, who: str, heir: str) -> None:
+    rules = Rules(deletes={"Contact": "keep"}, merge_people=False)
+    async with world(tmp_path, deliver__deletes__Contact="keep", deliver__merge_people=False) as here:
+        account, winner = company(here)
+        gone = here.org.create("Contact", contact_of(account, "Ito", Title="Owner", Salutation="Dr."))
+        await here.start()
+        await here.until_quiet(rules)
+        person = here.lead_of(gone)["id"]
+        if who == "deleted":
+            here.org.delete("Contact", gone)
+        else:
+            here.org.merge("Contact", winner, gone)
+        await here.until_quiet(rules)
+        assert here.instance.leads[person]["salutation"] == "Dr."
+        fields = lead_of("Ito") if heir == "Lead" else contact_of(account, "Ito")
+        new = here.org.create(heir, fields)
+        await here.until_quiet(rules)
+        assert here.lead_of(new)["id"] == person
+        assert (here.lead_of(new)["title"], here.lead_of(new)["salutation"]) == (None, None)
+
+
 async def test_an_email_changes(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         _, contact = company(here)
