@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from store import history
-from store.model import Ack, Outcome, RecordState
+from store.model import PEOPLE, Ack, Key, Outcome, RecordState
 from store.rows import list_json
 from store.writer import Transaction
 
@@ -57,10 +57,15 @@ def _is_accepted(outcome: Outcome) -> bool:
     )
 
 
-async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> None:
-    """Tell it in the stories, remember it in the records; the entries are done."""
+def comes(ack: Ack, marketo_id: str | None) -> bool:
+    """Whether a record comes to a Marketo person that was there before; `marketo_id` is whose it was until now."""
+    return ack.key[0] in PEOPLE and ack.did != "created" and ack.marketo_id not in {None, marketo_id}
+
+
+async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> list[Key]:
+    """Tell it in the stories, remember it in the records; the entries are done. Returns who came to a Marketo person."""
     if not plain:
-        return
+        return []
     newest = await tx.value("last_line") or 0
     lines, known, found = list[Any](), list[Any](), list[Any]()
     for seq, each in enumerate(plain, newest + 1):
@@ -80,6 +85,7 @@ async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> None:
     if found:
         await tx.run("accept_as", list_json(found))
     await tx.run("delete_entries", list_json(each.ack.entry_id for each in plain))
+    return [each.ack.key for each in plain if each.marketo_id != each.ack.marketo_id and comes(each.ack, each.marketo_id)]
 
 
 @lru_cache(1024)

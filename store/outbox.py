@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import orjson
 
-from store import acks, leaving, role_keys, waits
+from store import acks, leaving, role_keys, scores, waits
 from store.history import Lines
 from store.intake import LEFT_ITS_FILTER, append, perhaps_created, put_entries, renew_children, send_again
 from store.merge import merge
@@ -40,7 +40,6 @@ from store.model import (
     Retry,
 )
 from store.rows import entry_row, keys_json, list_json, read_entries, read_records, record_row
-from store.scores import primary_order
 from store.writer import Transaction
 
 NO_END = 2**31
@@ -135,40 +134,47 @@ async def finish(
     follow_ups: Sequence[Change] = (),
     handovers: Sequence[HandOver] = (),
     left: Sequence[Key] = (),
+    conversions: Sequence[tuple[Key, Key]] = (),
 ) -> list[HandOver]:
     """Write down what became of claimed entries, and take the changes that follow from it, in one transaction.
 
     `left`: people whose Marketo person is somebody else's alone from now on; they are looked for, or created, again.
+    `conversions`: leads, and the contacts they have become.
     Returns the handovers that were refused because the taker has a Marketo person of its own.
     """
     plain, others = await acks.split(tx, outcomes)
-    await acks.write(tx, plain, now_ms)
-    released = [each.ack.key for each in plain] + (await _one_by_one(tx, others, now_ms) if others else [])
+    came = await acks.write(tx, plain, now_ms)
+    released = [each.ack.key for each in plain] + (await _one_by_one(tx, others, now_ms, came) if others else [])
     await waits.let_go(tx, released)
     for handover in handovers:
         if handover.merged and handover.marketo_id:
             await role_keys.moved(tx, handover.marketo_id, [handover.merged])
-    refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms)]
+    refused = [handover for handover in handovers if not await _hand_over(tx, handover, now_ms, came)]
     parted = "it shares its Marketo person no longer"
     await move_people(tx, list((await waits.records(tx, left)).values()), None, now_ms, parted)
     removed = [outcome.key[1] for outcome in outcomes if isinstance(outcome, Ack) and outcome.removed]
     if removed:
         await tx.run("forget_roles", list_json(removed))
     people = [outcome.key for outcome in outcomes if isinstance(outcome, Ack) and outcome.state == "synced"]
-    await tx.run("resume_scores", keys_json(key for key in people if key[0] in PEOPLE))
+    await scores.resume(tx, [key for key in people if key[0] in PEOPLE], now_ms)
     gone_out = [outcome.key for outcome in outcomes if isinstance(outcome, Ack) and outcome.state == "excluded"]
     await renew_children(tx, [key for key in gone_out if key[0] != "User"], LEFT_ITS_FILTER, now_ms)
     await _renew_roles(tx, [outcome for outcome in outcomes if isinstance(outcome, Ack)], now_ms)
     if follow_ups:
         await append(tx, follow_ups, now_ms)
+    if came:
+        await scores.look(tx, came, now_ms)
+    if conversions:
+        await scores.copied(tx, conversions, now_ms)
     return refused
 
 
-async def _one_by_one(tx: Transaction, outcomes: Sequence[Outcome], now_ms: int) -> list[Key]:
-    """Write down what became of each entry; returns the records nobody waits for any more."""
+async def _one_by_one(tx: Transaction, outcomes: Sequence[Outcome], now_ms: int, came: list[Key]) -> list[Key]:
+    """Write down what became of each entry; returns the records nobody waits for any more. Who came to a person joins `came`."""
     numbers = list_json(outcome.entry_id for outcome in outcomes)
     entries = {entry.entry_id: entry for entry in await read_entries(tx, "entries_by_id", numbers)}
     known = await waits.records(tx, [outcome.key for outcome in outcomes])
+    came += [ack.key for ack in outcomes if isinstance(ack, Ack) and acks.comes(ack, known[ack.key].marketo_id)]
     lines = Lines(now_ms)
     done, kept, released = await _sort(tx, outcomes, entries, known, lines)
     await lines.write(tx)
@@ -203,11 +209,12 @@ async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> Non
     await send_again(tx, stale, "its contact's Marketo person is another now", now_ms)
 
 
-async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
+async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int, came: list[Key]) -> bool:
     """Give the person to the taker, who is sent whole then; False where the taker has another person already.
 
     Where the giver knows of none, the taker may have found the one that was perhaps created for it, and answers for that too. A
-    taker that is gone itself lives on as what it was merged into, or gets the person to part with it as deletions do.
+    taker that is gone itself lives on as what it was merged into, or gets the person to part with it as deletions do. Who gets
+    one joins `came`.
     """
     taker = await lives_on(tx, handover.taker)
     if taker.marketo_id is not None and handover.marketo_id not in {None, taker.marketo_id}:
@@ -215,6 +222,7 @@ async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int) -> bool:
     if taker.marketo_id is not None and handover.marketo_id is None and handover.filled <= taker.filled:
         return True
     if taker.state != "dropped":
+        came += [taker.key] if handover.marketo_id not in {None, taker.marketo_id} else []
         taker.marketo_id, taker.known = handover.marketo_id or taker.marketo_id, {}
         if taker.state == "excluded":
             taker.state = "seen"  # what it was handed over leaves with it, should it still be outside
@@ -461,4 +469,4 @@ async def _carried(tx: Transaction, known: Mapping[Key, Record]) -> set[Key]:
 
 
 def _order(record: Record) -> tuple[int, str, str]:
-    return primary_order(record.object, record.created, record.record_id)
+    return scores.primary_order(record.object, record.created, record.record_id)

@@ -431,6 +431,11 @@ WHERE EXISTS (SELECT 1 FROM record r WHERE r.object = ?1 AND r.record_id = ?2)
 ON CONFLICT (object, record_id) DO UPDATE SET
     written = excluded.written, attempts = excluded.attempts, due_ms = excluded.due_ms, stopped = excluded.stopped;
 
+-- look_at_scores --
+-- The scores of these people are to be looked at; ?1 is a JSON array of [object, record id], ?2 when.
+INSERT INTO score (object, record_id, written, due_ms) SELECT k.value ->> 0, k.value ->> 1, NULL, ?2 FROM json_each(?1) k WHERE true
+ON CONFLICT (object, record_id) DO UPDATE SET due_ms = excluded.due_ms WHERE due_ms = 0;
+
 -- scores_due --
 -- People whose scores have to be written again by now, with their Marketo ids.
 SELECT r.marketo_id, s.object, s.record_id FROM score s
@@ -481,8 +486,8 @@ UPDATE entry SET state = 'open', attempts = 0, tries = 0, due_ms = ?2, code = ''
 WHERE entry_id IN (SELECT value FROM json_each(?1)) AND state = 'dead';
 
 -- resume_scores --
--- People who are alive after all: writing scores to them goes on. ?1 is a JSON array of [object, record id].
-UPDATE score SET attempts = 0, stopped = ''
+-- People who are alive after all: writing scores to them goes on. ?1 is a JSON array of [object, record id], ?2 when.
+UPDATE score SET attempts = 0, stopped = '', due_ms = ?2
 WHERE (object, record_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
   AND stopped IN ('ENTITY_IS_DELETED', 'INVALID_CROSS_REFERENCE_KEY', 'NOT_FOUND');
 

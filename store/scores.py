@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -11,6 +11,12 @@ import orjson
 from store.model import Key
 from store.rows import keys_json, list_json, read_records
 from store.writer import Transaction
+
+UNSURE = ["?"]
+"""In place of a value that perhaps is there, and perhaps another: no value equals it, so it is written in any case."""
+
+TOGETHER_MS = 10_000
+"""Looks asked for within one such stretch are due at its end, so that they share their calls."""
 
 
 @dataclass(slots=True)
@@ -47,8 +53,14 @@ async def last_written(tx: Transaction, keys: Sequence[Key]) -> dict[Key, ScoreR
     return found
 
 
-async def remember(tx: Transaction, rows: Sequence[ScoreRow]) -> None:
-    """Write score rows."""
+async def remember(tx: Transaction, rows: Sequence[ScoreRow], before: Mapping[Key, ScoreRow]) -> None:
+    """Write score rows. `before`: as whoever writes knew them; a look that was asked for since then is not forgotten by this."""
+    now = await last_written(tx, [row.key for row in rows])
+    rows = [_with_news(row, before.get(row.key), now.get(row.key)) for row in rows]
+    await _put(tx, rows)
+
+
+async def _put(tx: Transaction, rows: Sequence[ScoreRow]) -> None:
     await tx.run_many(
         "put_score",
         [
@@ -62,6 +74,44 @@ async def remember(tx: Transaction, rows: Sequence[ScoreRow]) -> None:
             for row in rows
         ],
     )
+
+
+def _with_news(row: ScoreRow, before: ScoreRow | None, now: ScoreRow | None) -> ScoreRow:
+    """The row, and what was marked in it between `before` and `now`."""
+    if now is None or now == before:
+        return row
+    written = (before.written if before is not None else None) or {}
+    marked = [name for name, value in (now.written or {}).items() if value == UNSURE and written.get(name) != UNSURE]
+    asked = now.due_ms if now.due_ms != (before.due_ms if before is not None else 0) else 0
+    due_ms = min((ms for ms in (row.due_ms, asked) if ms), default=0)
+    return replace(
+        row, written={**(row.written or {}), **dict.fromkeys(marked, UNSURE)} if marked else row.written, due_ms=due_ms
+    )
+
+
+async def look(tx: Transaction, people: Sequence[Key], now_ms: int) -> None:
+    """These stand behind another Marketo person now: its scores are looked at soon, and then brought to them."""
+    await tx.run("look_at_scores", keys_json(people), _soon(now_ms))
+
+
+async def resume(tx: Transaction, people: Sequence[Key], now_ms: int) -> None:
+    """These are alive: where writing to them stopped because they were gone, it goes on."""
+    await tx.run("resume_scores", keys_json(people), _soon(now_ms))
+
+
+async def copied(tx: Transaction, conversions: Sequence[tuple[Key, Key]], now_ms: int) -> None:
+    """Leads, and the contacts they became: Salesforce may have copied the scores, which perhaps are another person's there."""
+    rows = await last_written(tx, [key for both in conversions for key in both])
+    for lead, contact in conversions:
+        row = rows.get(contact) or ScoreRow(contact)
+        names = (rows[lead].written or {}) if lead in rows else {}
+        written = {**(row.written or {}), **dict.fromkeys(names, UNSURE)} if names else row.written
+        rows[contact] = replace(row, written=written, due_ms=_soon(now_ms))
+    await _put(tx, [rows[contact] for contact in dict.fromkeys(contact for _, contact in conversions)])
+
+
+def _soon(now_ms: int) -> int:
+    return (now_ms // TOGETHER_MS + 1) * TOGETHER_MS
 
 
 async def people(tx: Transaction, marketo_ids: Sequence[str]) -> list[Person]:

@@ -317,6 +317,7 @@ class Store:
         follow_ups: Sequence[Change] = (),
         handovers: Sequence[HandOver] = (),
         left: Sequence[Key] = (),
+        conversions: Sequence[tuple[Key, Key]] = (),
         notes: Mapping[str, Any] | None = None,
     ) -> list[HandOver]:
         """Write down what became of claimed entries, with what follows from it; returns the handovers that were refused."""
@@ -324,7 +325,9 @@ class Store:
         async def work(tx: Transaction) -> list[HandOver]:
             for name, value in (notes or {}).items():
                 await tx.run("put_note", name, orjson.dumps(value).decode())
-            return await outbox.finish(tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers, left=left)
+            return await outbox.finish(
+                tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers, left=left, conversions=conversions
+            )
 
         refused = await self.submit(work)
         self.wake()
@@ -444,9 +447,10 @@ class Store:
         """What was last written for these people."""
         return await self.submit(lambda tx: scores.last_written(tx, keys))
 
-    async def remember_scores(self, rows: Sequence[ScoreRow]) -> None:
-        """Write down what was written."""
-        await self.submit(lambda tx: scores.remember(tx, rows))
+    async def remember_scores(self, rows: Sequence[ScoreRow], before: Sequence[ScoreRow] = ()) -> None:
+        """Write down what was written; `before`: the rows as they were known."""
+        known = {row.key: row for row in before}
+        await self.submit(lambda tx: scores.remember(tx, rows, known))
 
     async def ids_after(self, marketo_id: str, most: int) -> list[str]:
         """The next Marketo ids for the sweep."""

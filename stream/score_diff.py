@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Protocol
 
+from store.scores import UNSURE
+
 MSI_FIELDS: Mapping[str, str] = {
     "msiLastInterestingMomentType": "Last_Interesting_Moment_Type__c",
     "msiLastInterestingMomentDate": "Last_Interesting_Moment_Date__c",
@@ -150,10 +152,6 @@ def is_illegible(value: Any, score: ScoreField) -> bool:
     """Whether this is something, and yet nothing that the field can hold."""
     nothing = value is None or (isinstance(value, str) and not value.strip())
     return not nothing and typed(value, score) is None
-
-
-UNSURE = ["?"]
-"""In place of a value that was sent and perhaps written: no value equals it, so it is written again."""
 
 
 def intended(values: Mapping[str, Any], written: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -297,7 +297,7 @@ class Scores:
             elif row.due_ms:
                 settled.append(ScoreRow(row.key, row.written))
         if settled:
-            await self.store.remember_scores(settled)
+            await self.store.remember_scores(settled, list(rows.values()))
         return writes
 
     def _warn(self, person: Person, lead: Mapping[str, Any], fields: Sequence[ScoreField]) -> None:
@@ -322,10 +322,11 @@ class Scores:
     async def _write_chunk(self, obj: ObjectName, writes: Sequence[Write]) -> None:
         """One call; the budget is for writes, because each comes back as an event that Salesforce counts."""
         self.writes_budget.take(len(writes))
-        await self.store.remember_scores([_under_way(write) for write in writes])  # a lost answer must not hide a value
+        under_way = [_under_way(write) for write in writes]
+        await self.store.remember_scores(under_way, [write.row for write in writes])  # a lost answer must not hide a value
         results = await self.salesforce.update(obj, [{"Id": write.row.key[1], **write.values} for write in writes])
         rows = [await self._settle(write, result) for write, result in zip(writes, results, strict=True)]
-        await self.store.remember_scores(rows)
+        await self.store.remember_scores(rows, under_way)
         accepted = sum(result.success for result in results)
         self.written += accepted
         log.info("scores_written", object=obj, records=accepted, refused=len(results) - accepted)

@@ -30,10 +30,15 @@ def score(here: World, name: str, record_id: str, field: str) -> Any:
 
 async def rest(here: World, looks: int = 2) -> None:
     """Let the feed and the sweep look some more times."""
-    feeds = here.marketo.calls["GET /rest/v1/activities.json"] + looks
-    await here.until(lambda: here.marketo.calls["GET /rest/v1/activities.json"] > feeds)
+    await rest_of_feed(here, looks)
     for _ in range(looks):
         await _next_sweep(here)
+
+
+async def rest_of_feed(here: World, looks: int = 2) -> None:
+    """Let the feed look some more times."""
+    feeds = here.marketo.calls["GET /rest/v1/activities.json"] + looks
+    await here.until(lambda: here.marketo.calls["GET /rest/v1/activities.json"] > feeds)
 
 
 async def _next_sweep(here: World) -> None:
@@ -197,6 +202,41 @@ async def test_a_converted_lead_is_not_written_to_but_its_contact_is(tmp_path: P
         await here.until_quiet()
         assert score(here, "Contact", made.contact_id, "Priority__c") == 5
         assert not await here.dead()
+
+
+@pytest.mark.parametrize("name", ["Lead", "Contact"])
+async def test_who_comes_to_a_person_that_has_scores_gets_them_without_a_sweep(tmp_path: Path, name: str) -> None:
+    async with world(tmp_path, **SLOW) as here:
+        known = here.instance.create_lead(email="ito@example.com")
+        contact, _ = await begun(here)
+        await here.until(lambda: here.running.scores.swept_until)
+        await rest_of_feed(here)
+        here.instance.scores.set(known, priority=44, relativeScore=3)
+        account = here.org.get("Contact", contact)["AccountId"]
+        new = here.org.create(name, lead_of("Ito") if name == "Lead" else contact_of(account, "Ito"))
+        await here.until_quiet()
+        assert score(here, name, new, "Priority__c") == 44
+
+
+async def test_a_contact_with_another_person_than_its_lead_had_keeps_none_of_the_scores_that_were_copied(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, **SLOW) as here:
+        account, _ = company(here)
+        leads = [here.org.create("Lead", lead_of("Ito")) for _ in range(2)]
+        await here.start()
+        await here.until_quiet()
+        here.instance.scores.change_score(here.lead_of(leads[0])["id"], 77)
+        await here.until_quiet()
+        await here.stop()
+        here.org.update("Lead", leads[0], {"Email": "apart@example.com"})
+        made = here.org.convert_lead(leads[0], account_id=account)
+        assert score(here, "Contact", made.contact_id, "Priority__c") == 77
+        await here.start()
+        await here.until_quiet()
+        assert here.lead_of(made.contact_id)["id"] != here.lead_of(leads[1])["id"]
+        assert score(here, "Contact", made.contact_id, "Priority__c") is None
+        assert score(here, "Lead", leads[1], "Priority__c") == 77
 
 
 async def test_a_deleted_record_is_not_written_to_until_it_comes_back(tmp_path: Path) -> None:

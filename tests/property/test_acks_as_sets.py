@@ -108,7 +108,7 @@ async def prepared(path: Path, known: list[Record], later: frozenset[int]) -> li
     changes = [Change(*each.key, fields={"Title": "t"}, whole=True, commit_ms=NOW_MS) for each in known[:-1]]
     await store.take(changes, None, NOW_MS)
     scores = [ScoreRow(key, stopped="NOT_FOUND") for key in PEOPLE]
-    await store.submit(lambda tx: remember(tx, scores))
+    await store.submit(lambda tx: remember(tx, scores, {}))
     flying: list[tuple[int, tuple[ObjectName, str]]] = []
     for obj in ("Lead", "Contact", "Opportunity", "OpportunityContactRole"):
         claimed = await store.claim(obj, "upsert", most=300, now_ms=NOW_MS + 1, linger_ms=0)

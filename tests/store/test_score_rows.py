@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from store.scores import ScoreRow
+from store.model import Key
+from store.scores import TOGETHER_MS, ScoreRow
+from stream.score_diff import difference, intended
 from tests.store.outbox_steps import CONTACT, LEAD, NOON, Outbox, event, gone, sf_id
 
-PERSON, OTHER = ("Contact", CONTACT), ("Lead", LEAD)
+PERSON: Key = ("Contact", CONTACT)
+OTHER: Key = ("Lead", LEAD)
 
 
 async def two_people(outbox: Outbox) -> None:
@@ -16,8 +19,8 @@ async def two_people(outbox: Outbox) -> None:
 async def test_what_was_written_is_found_again(outbox: Outbox) -> None:
     await two_people(outbox)
     row = ScoreRow(("Contact", CONTACT), {"Priority__c": 12.0, "Last__c": None}, attempts=2, due_ms=5, stopped="")
-    await outbox.store.remember_scores([row])
-    await outbox.store.remember_scores([ScoreRow(("Lead", LEAD), None)])
+    known = (await outbox.store.last_written([PERSON, OTHER])).values()
+    await outbox.store.remember_scores([row, ScoreRow(("Lead", LEAD), None)], list(known))
     assert await outbox.store.last_written([("Contact", CONTACT), ("Lead", LEAD), ("Lead", sf_id("Lead", 9))]) == {
         ("Contact", CONTACT): row,
         ("Lead", LEAD): ScoreRow(("Lead", LEAD), None),
@@ -71,3 +74,46 @@ async def test_a_refused_write_is_a_dead_letter_of_its_own(outbox: Outbox) -> No
         ("Contact", CONTACT): ScoreRow(("Contact", CONTACT), None, due_ms=NOON + 5)
     }
     assert await outbox.store.ids_due(NOON + 5, 10) == ["7"]
+
+
+async def test_who_comes_to_a_person_is_looked_at_and_who_is_new_there_or_was_there_before_is_not(outbox: Outbox) -> None:
+    """What Marketo creates, it tells of itself."""
+    new, old = sf_id("Contact", 1), sf_id("Contact", 2)
+    await outbox.take(event("Contact", new, {"LastName": "A"}, whole=True, commit_ms=NOON))
+    await outbox.ack(await outbox.claim("Contact"), marketo_id="5", did="created")
+    assert await outbox.store.next_score_due() is None
+    await outbox.synced("Contact", old, marketo_id="6")
+    due = await outbox.store.next_score_due()
+    assert due is not None
+    assert outbox.now_ms < due <= outbox.now_ms + TOGETHER_MS
+    assert await outbox.store.ids_due(due, 10) == ["6"]
+    await outbox.store.remember_scores([ScoreRow(("Contact", old), {})], [ScoreRow(("Contact", old), None, due_ms=due)])
+    await outbox.take(event("Contact", old, {"Title": "x"}, commit_ms=NOON + 5))
+    await outbox.ack(await outbox.claim("Contact"), marketo_id="6")
+    assert await outbox.store.next_score_due() is None
+
+
+async def test_scores_that_salesforce_copied_in_a_conversion_are_written_over_even_with_nothing(outbox: Outbox) -> None:
+    await two_people(outbox)
+    await outbox.store.remember_scores([ScoreRow(OTHER, {"Priority__c": 9.0, "Urgency__c": None})])
+    await outbox.store.remember_scores([ScoreRow(PERSON, {"Relative__c": 1.0})])
+    await outbox.store.finish([], outbox.now_ms, conversions=[(OTHER, PERSON)])
+    row = (await outbox.store.last_written([PERSON]))[PERSON]
+    assert row.due_ms > outbox.now_ms
+    now = {"Priority__c": None, "Urgency__c": None, "Relative__c": 1.0}
+    assert difference(now, row.written) == {"Priority__c": None, "Urgency__c": None}
+
+
+async def test_what_was_asked_for_during_a_write_is_not_forgotten_by_its_end(outbox: Outbox) -> None:
+    await two_people(outbox)
+    await outbox.store.remember_scores([ScoreRow(OTHER, {"Priority__c": 9.0})], [ScoreRow(OTHER, None)])
+    before = ScoreRow(PERSON, {"Relative__c": 1.0})
+    known = list((await outbox.store.last_written([PERSON])).values())
+    await outbox.store.remember_scores([before], known)
+    under_way = ScoreRow(PERSON, intended({"Relative__c": 2.0}, before.written))
+    await outbox.store.remember_scores([under_way], [before])
+    await outbox.store.finish([], outbox.now_ms, conversions=[(OTHER, PERSON)])
+    await outbox.store.remember_scores([ScoreRow(PERSON, {"Relative__c": 2.0, "Priority__c": None})], [under_way])
+    row = (await outbox.store.last_written([PERSON]))[PERSON]
+    assert row.due_ms > outbox.now_ms
+    assert difference({"Relative__c": 2.0, "Priority__c": None}, row.written) == {"Priority__c": None}
