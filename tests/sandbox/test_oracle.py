@@ -370,3 +370,14 @@ async def test_the_oracle_knows_only_fields_that_exist_on_both_sides() -> None:
         assert here in pair.marketo.schemas["lead"].fields
         for name in ("Contact", "Lead"):
             assert pair.org.types[name].fields[f"mkto_si__{suffix}"].length == length
+
+
+async def test_the_person_of_a_converted_lead_goes_as_its_contact_goes() -> None:
+    """Whose id it carries still does not matter."""
+    pair = await synced()
+    await pair.person("became", externalPersonId=pair.ids["converted"])
+    pair.org.delete("Contact", pair.ids["became"])
+    Leads(pair.marketo).delete({"input": [{"id": pair.leads["became"]}]}, 100)
+    assert pair.check(deletes={**Rules().deletes, "Contact": "keep", "Lead": "delete"}).counts["deleted"] == 1
+    Leads(pair.marketo).delete({"input": [{"id": pair.leads["left"]}]}, 101)
+    assert pair.check(deletes={**Rules().deletes, "Contact": "delete", "Lead": "keep"}).ok
