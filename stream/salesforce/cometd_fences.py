@@ -99,6 +99,7 @@ class FencedTransport(LongPollingTransport):
         self._clock = clock
         self._arrived = arrived
         self.heard_at = clock.monotonic()
+        self._events = 0
 
     async def connect(self) -> JsonObject:
         """The first connect: answered at once, so that subscribing need not wait for a poll to end."""
@@ -111,9 +112,9 @@ class FencedTransport(LongPollingTransport):
         quick = 0
         while True:
             await self._clock.sleep(self._pause_seconds(quick))
-            began, pending = self._clock.monotonic(), self.incoming_queue.qsize()
+            began, before = self._clock.monotonic(), self._events
             await self._send_message(CONNECT_MESSAGE.copy())
-            empty = self.incoming_queue.qsize() <= pending
+            empty = self._events == before  # not by the queue's length: meanwhile as many may have been taken as came
             quick = quick + 1 if empty and self._clock.monotonic() - began < QUICK_SECONDS else 0
             if self.incoming_queue.qsize() > self._limits.pending_most:
                 raise Unreachable(
@@ -169,6 +170,7 @@ class FencedTransport(LongPollingTransport):
         for message in payload:
             if is_event(message):
                 self.incoming_queue.put_nowait(message)
+                self._events += 1
                 continue
             if isinstance(advice := message.get("advice"), dict):
                 self._reconnect_advice = {**self._reconnect_advice, **advice}

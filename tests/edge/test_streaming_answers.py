@@ -419,6 +419,25 @@ async def test_a_server_that_answers_at_once_with_nothing_is_not_hammered(
         await scripted.until("connect", 12)
 
 
+async def test_a_server_that_answers_at_once_with_an_event_each_is_asked_again_at_once(
+    scripted: ScriptedBayeux, scripted_source: MakeSource
+) -> None:
+    """Each is taken while the next poll is under way, so that the queue is never longer after a poll than before it."""
+    clock, taken = FakeClock(), asyncio.Semaphore(0)
+
+    async def once_taken(message: Json) -> Answer:
+        await taken.acquire()
+        return [event(1), reply(message)]
+
+    scripted.script("connect", lambda message: [reply(message)], lambda message: [event(1), reply(message)], *[once_taken] * 30)
+    async with scripted_source(clock=clock).subscribe(NEW_EVENTS) as subscription:
+        for poll in range(3, 33):
+            await scripted.until("connect", poll)
+            assert len(await take(subscription, 1)) == 1
+            taken.release()
+        assert 1.0 not in clock.asked
+
+
 async def test_nobody_at_the_address_is_an_outage_that_signs_in_again(scripted_source: MakeSource, aftermath: Aftermath) -> None:
     tokens = FakeTokens("http://127.0.0.1:1")
     source = scripted_source(tokens)
