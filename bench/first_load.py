@@ -122,7 +122,7 @@ async def signed_in(remote: Remote) -> tuple[str, str]:
 
 async def figures(size: Size) -> list[Figure]:
     """A row for each way."""
-    count = size.of(tiny=300, quick=4_000, whole=20_000)
+    count = size.of(tiny=300, quick=2_000, whole=20_000)
     rows = []
     async with services() as remote:
         await remote.ask("long_known", count=count)

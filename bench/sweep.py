@@ -24,7 +24,7 @@ SHARES = {"all": 1.0, "none": 0.0, "1 in 100": 0.01}
 
 async def figures(size: Size) -> list[Figure]:
     """Reads and writes of each sweep. A count is the same each time, so it is taken once."""
-    people = size.of(tiny=601, quick=1_000, whole=100_000)
+    people = size.of(tiny=601, quick=601, whole=100_000)
     rows = []
     async with services() as remote:
         made = await remote.ask("long_known", count=people)

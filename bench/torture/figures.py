@@ -16,7 +16,7 @@ LIMIT_SECONDS = 30.0
 FINEST_SECONDS = 2 / EVENTS_A_SECOND
 """Nothing can be told apart that is finer than the events come."""
 
-SHORTER: dict[str, tuple[str, ...]] = {"tiny": ("lost_answer", "duplicates"), "quick": ("duplicates", "unknown_client")}
+SHORTER: dict[str, tuple[str, ...]] = {"tiny": ("lost_answer", "duplicates"), "quick": ("duplicates",)}
 """What a shorter run has: at the size `quick` those that every client recovers from at once."""
 
 Turns = dict[str, list[Judged]]
