@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import structlog
 
 from bench.services import Remote
@@ -19,6 +18,7 @@ from store.model import Change, Record
 from store.rows import record_row
 from store.store import Store
 from store.writer import Transaction
+from stream import connecting
 from stream.clock import SystemClock
 from stream.config import load
 from stream.config.template import template
@@ -92,7 +92,7 @@ async def edited(store: Store, ids: Sequence[str], turn: int = 1) -> None:
 async def daemon_on(store: Store, config: Path) -> AsyncIterator[Daemon]:
     """The whole daemon, in this process."""
     settings = load(config, {}).settings
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with connecting.session() as session:
         daemon = Daemon(settings, store, session)
         running = asyncio.create_task(daemon.run())
         try:

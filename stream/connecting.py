@@ -1,10 +1,24 @@
-"""Why a connection could not be made, in words that name the host."""
+"""How connections are made, and why one could not be made, in words that name the host."""
 
 from __future__ import annotations
 
 import os
+from urllib.request import getproxies
 
 import aiohttp
+
+
+def session() -> aiohttp.ClientSession:
+    """For all calls of one run: without cookies, and through the proxy where there is one."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=behind_proxy())
+
+
+def behind_proxy() -> bool:
+    """Whether the environment names a proxy. Where it names none, nothing is asked of it.
+
+    With `trust_env` aiohttp asks for each request anew, in other threads, and reads `.netrc`, whose passwords have no place here.
+    """
+    return not {"http", "https"}.isdisjoint(getproxies())
 
 
 def unconnected(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:

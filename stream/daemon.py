@@ -20,6 +20,7 @@ import structlog
 from store.errors import StoreBlocked
 from store.model import OBJECTS, ObjectName
 from store.store import Store
+from stream import connecting
 from stream.budgets.budget import CENTRAL, DailyBudget
 from stream.budgets.call_memory import CallMemory
 from stream.budgets.quota import Stretch
@@ -449,8 +450,7 @@ async def run_daemon(
     """Open the store, take its lock, run until SIGTERM or SIGINT. Raises StoreError, ConfigError, or what a loop died of."""
     store = await Store.open(settings.store.path)
     try:
-        jar = aiohttp.DummyCookieJar()
-        async with aiohttp.ClientSession(cookie_jar=jar, trust_env=True) as session:
+        async with connecting.session() as session:
             daemon = Daemon(settings, store, session, notify=notify, repeats=repeats)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

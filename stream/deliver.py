@@ -40,6 +40,8 @@ FIELD_NOT_FOUND = "1006"  # the describe is out of date: unless asked again, eve
 FRESHNESS_SECONDS = 300.0
 PROBE_SECONDS_MOST = {"probe": 300.0, "reset": 900.0, "": 60.0}
 LOOK_SECONDS = 60.0  # whoever puts entries there wakes the loop
+GATHER_SECONDS = 0.25
+"""So long what becomes ready waits for a call of its kind that is under way and was not full, to go together after it."""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Deliver:
     _draining: bool = False
     _stale_mappings: bool = False
     _turn: int = 0
+    _gathering: dict[tuple[ObjectName, Kind], float] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -143,11 +146,30 @@ class Deliver:
         for rank in self._ranks():
             for place in [*range(self._turn, len(ORDER)), *range(self._turn)]:
                 obj, kind = ORDER[place]
-                while (obj, kind, rank) in due and self._slots() > 0 and (claimed := await self._claim(obj, kind, rank)):
+                while (obj, kind, rank) in due and self._may_go(obj, kind) and (claimed := await self._claim(obj, kind, rank)):
                     task = group.create_task(self._deliver(obj, claimed, rank), name=f"deliver {obj}")
                     self._tasks.add(task)
                     task.add_done_callback(self._ended)
                     self._turn = (place + 1) % len(ORDER) if self._slots() <= 0 else 0
+                    if len(claimed) < self.pace.batch_size.value:
+                        self._gather(obj, kind, task)
+
+    def _may_go(self, obj: ObjectName, kind: Kind) -> bool:
+        """Whether there is a place, and none of the kind is under way that more should wait for."""
+        return self._slots() > 0 and self._gathering.get((obj, kind), 0.0) <= self.clock.monotonic()
+
+    def _gather(self, obj: ObjectName, kind: Kind, task: asyncio.Task[None]) -> None:
+        """What becomes ready of this kind while a call that is not full is under way goes together after it.
+
+        Without linger each change would go in a call of its own, at a rate at which calls are what there is least of.
+        """
+        until = self._gathering[obj, kind] = self.clock.monotonic() + GATHER_SECONDS
+
+        def end(_: asyncio.Task[None]) -> None:
+            if self._gathering.get((obj, kind)) == until:
+                del self._gathering[obj, kind]
+
+        task.add_done_callback(end)
 
     def _ranks(self) -> tuple[int, ...]:
         """What may go now: where the day's calls are short, a load's records go only in the calls of live ones."""
@@ -216,7 +238,11 @@ class Deliver:
         due = await self.store.next_due(self._ranks())
         if due is None:
             return LOOK_SECONDS
-        return max(min((due - self._now_ms()) / 1000 + self.linger_seconds, LOOK_SECONDS), 0.005)
+        wait_seconds = (due - self._now_ms()) / 1000 + self.linger_seconds
+        if wait_seconds <= 0:
+            now = self.clock.monotonic()
+            wait_seconds = min((until - now for until in self._gathering.values() if until > now), default=0.0)
+        return max(min(wait_seconds, LOOK_SECONDS), 0.005)
 
     def _now_ms(self) -> int:
         return int(self.clock.now() * 1000)

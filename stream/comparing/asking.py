@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import aiohttp
-
 from store import view
+from stream import connecting
 from stream.budgets.budget import DailyBudget
 from stream.budgets.call_memory import CallMemory
 from stream.clock import Clock, MachineClock
@@ -90,7 +89,7 @@ def _passes(error: StreamError) -> bool:
 async def asking(settings: Settings, clock: MachineClock) -> AsyncIterator[Asking]:
     """Both services. Raises ConfigError where a setting cannot be used; nothing is sent by this alone."""
     memory = CallMemory.beside(calls_path(settings), lambda: clock.uptime()[1])
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session:
+    async with connecting.session() as session:
         edge = edges(settings, session, clock, memory=memory, concurrency=1)
         if settings.store.path.exists():
             await _restore(settings, {"salesforce": edge.salesforce_budget, "marketo": edge.marketo_budget})

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import aiohttp
-
 from store.model import OBJECTS, PEOPLE, ObjectName
+from stream import connecting
 from stream.clock import Clock
 from stream.config import Loaded
 from stream.config.model import Settings
@@ -230,7 +229,7 @@ async def examine(loaded: Loaded, clock: Clock) -> list[Finding]:
     found = [ok("configuration", f"{loaded.path} is complete")]
     found += [warning("configuration", each, "see docs/configuration.md") for each in loaded.warnings]
     found += await machine.store_findings(loaded.settings.store.path, clock.now())
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session:
+    async with connecting.session() as session:
         doctor = Doctor(loaded.settings, edges(loaded.settings, session, clock, PATIENCE))
         for findings in await asyncio.gather(doctor.salesforce(), doctor.marketo()):
             found += findings

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
 from store.errors import StoreError
 from store.model import PEOPLE, ObjectName
+from stream import connecting
 from stream.clock import Clock
 from stream.config.model import Settings
 from stream.doctor.checks import PATIENCE
@@ -245,7 +244,7 @@ def object_of(record_id: str) -> tuple[ObjectName, str]:
 async def diagnose(settings: Settings, record_id: str, clock: Clock) -> list[Finding]:
     """All lines for this record. Raises ValueError where the id is none of a lead or contact."""
     obj, wide = object_of(record_id)
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True) as session:
+    async with connecting.session() as session:
         diagnosis = Diagnosis(settings, edges(settings, session, clock, PATIENCE), obj, wide)
         try:
             await diagnosis.make()

@@ -29,6 +29,7 @@ from aiosfstream_ng.auth import AuthenticatorBase
 from aiosfstream_ng.client import Client, ReplayMarkerStoragePolicy
 from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
 
+from stream import connecting
 from stream.clock import Clock
 from stream.errors import SalesforceError, StreamError, Unreachable
 from stream.salesforce.bounded import is_address
@@ -279,7 +280,7 @@ class FencedClient(Client):
             host = urlsplit(self.url).hostname or ""
             self._http_session = aiohttp.ClientSession(
                 cookie_jar=aiohttp.CookieJar(unsafe=is_address(host), quote_cookie=False),
-                trust_env=True,  # the same proxy as for all other calls
+                trust_env=connecting.behind_proxy(),  # the same proxy as for all other calls
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             )
         return self._http_session

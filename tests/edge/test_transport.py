@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from stream import connecting
 from stream.budgets.budget import CENTRAL, DailyBudget
 from stream.clock import SystemClock
 from stream.errors import StreamError
@@ -161,18 +162,19 @@ async def test_a_server_with_an_untrusted_certificate_hears_nothing(edge: Edge, 
 
 @pytest.mark.parametrize("edge", EDGES)
 async def test_every_call_goes_through_the_proxy(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with served() as proxy, aiohttp.ClientSession(trust_env=True) as session:
+    async with served() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
-        with pytest.raises(StreamError):
-            await edge("http://127.0.0.1:9", session)
+        async with connecting.session() as session:
+            with pytest.raises(StreamError):
+                await edge("http://127.0.0.1:9", session)
         assert proxy.seen
         assert all(" http://127.0.0.1:9/" in line for line in proxy.seen)
 
 
 @pytest.mark.parametrize("edge", EDGES)
 async def test_no_secret_goes_where_an_answer_points(edge: Edge) -> None:
-    async with served() as server, served() as other, aiohttp.ClientSession(trust_env=True) as session:
+    async with served() as server, served() as other, connecting.session() as session:
         server.elsewhere = other.url
         with pytest.raises(StreamError):
             await edge(server.url, session)
