@@ -444,8 +444,8 @@ WHERE s.due_ms > 0 AND s.due_ms <= ?1 AND r.marketo_id IS NOT NULL AND r.state =
 
 -- next_score_due --
 -- When the first score write is due again, or null.
-SELECT min(s.due_ms) AS due_ms FROM score s JOIN record r ON r.object = s.object AND r.record_id = s.record_id
-WHERE s.due_ms > 0 AND r.marketo_id IS NOT NULL AND r.state = 'synced';
+SELECT s.due_ms FROM score s CROSS JOIN record r ON r.object = s.object AND r.record_id = s.record_id
+WHERE s.due_ms > 0 AND r.marketo_id IS NOT NULL AND r.state = 'synced' ORDER BY s.due_ms LIMIT 1;
 
 -- backlog --
 -- Open and in-flight entries by object: all of them, counted on the index alone, without the few dead letters.

@@ -172,7 +172,7 @@ class Deletes(Section):
 class Deliver(Section):
     """How changes are sent to Marketo."""
 
-    linger_seconds: SecondsOrNone = Field(10.0, description="How long a batch waits to fill; 0 sends at once.")
+    linger_seconds: SecondsOrNone = Field(10.0, description="How long a batch fills; 0: it goes at once, or after one under way.")
     batch_size: int = Field(300, ge=1, le=300, description="Records in a call; Marketo takes 300.")
     max_attempts: Count = Field(8, description="Refusals after which a record becomes a dead letter; outages do not count.")
     shared_email: Literal["share", "duplicate"] = Field(
