@@ -61,7 +61,7 @@ class _Comparison:
         if self._rules.scores:
             self._scores()
         self._fates()
-        check_journal(self._report, self._instance, self._rules, self._people.moved)
+        check_journal(self._report, self._instance, self._rules, self._people.converted)
         for violation in self._instance.violations:
             if violation.kind not in self._rules.violations_allowed:
                 self._report.wrong(violation.kind, f"{violation.object} {violation.key} in request {violation.request}")

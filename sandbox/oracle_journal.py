@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,16 +31,16 @@ class Report:
         self.problems.append(f"{kind}: {what}")
 
 
-def check_journal(report: Report, instance: Instance, rules: Rules, moved: Mapping[str, str]) -> None:
+def check_journal(report: Report, instance: Instance, rules: Rules, converted: Collection[str]) -> None:
     """Add what should not have been sent: deletes of what is kept, clears nobody asked for, opt-ins, needless re-sends.
 
-    `moved`: what people's ids became, by conversions and merges in Salesforce.
+    `converted`: the ids of leads that became contacts.
     """
     filled: set[tuple[str, Any, str]] = set()
     owners = {lead["id"]: lead.get("externalPersonId") for lead in instance.leads.values()}
     for write in instance.journal:
         if write.action == "deleted":
-            _deleted(report, rules, write, moved)
+            _deleted(report, rules, write, converted)
             continue
         if write.action == "merged":  # what the loser was sent is the winner's now
             filled |= {(LEAD, write.fields["id"], name) for place, key, name in filled if (place, key) == (LEAD, write.key)}
@@ -63,12 +63,12 @@ def _cleared(report: Report, rules: Rules, write: Write, name: str, salesforce_i
         report.wrong("cleared", f"{write.object} {write.key}: {name}")
 
 
-def _deleted(report: Report, rules: Rules, write: Write, moved: Mapping[str, str]) -> None:
-    """A delete is right for a living record never, and for a deleted one only where the setting deletes what it lived on as."""
+def _deleted(report: Report, rules: Rules, write: Write, converted: Collection[str]) -> None:
+    """A delete is right for a living record never, and else only where the setting deletes; a converted lead is a contact."""
     name = {COMPANY: "Account", OPPORTUNITY: "Opportunity", ROLE: "OpportunityContactRole"}.get(write.object)
     external = write.changed.get("externalPersonId") if write.object == LEAD else write.key
     if write.object == LEAD:
-        name = "Contact" if moved.get(str(external), str(external)).startswith("003") else "Lead"
+        name = "Contact" if str(external).startswith("003") or external in converted else "Lead"
     kept = name is None or (rules.deletes.get(name or "", "keep") == "keep" and write.object != ROLE)
     if kept and external not in rules.excused:
         report.wrong("deleted", f"{write.object} {external}, which is to be kept")

@@ -32,12 +32,16 @@ class Person:
 
 @dataclass(slots=True)
 class People:
-    """All people of an org. `of` finds a person by the id of any record behind it; `moved` tells whose id an old id became."""
+    """All people of an org. `of` finds a person by the id of any record behind it; `moved` tells whose id an old id became.
+
+    `converted` are the leads that live on as contacts.
+    """
 
     persons: list[Person] = field(default_factory=list)
     of: dict[str, Person] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     deleted: dict[str, str] = field(default_factory=dict)
+    converted: set[str] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
 
 
@@ -54,6 +58,7 @@ def gather(org: Org, rules: Rules, apart: Collection[str] = ()) -> People:
                     people.moved[row["Id"]] = row["MasterRecordId"]
             elif row.get("IsConverted"):
                 people.moved[row["Id"]] = row.get("ConvertedContactId") or ""
+                people.converted.add(row["Id"])
             elif rules.admits(kind, row):
                 living.append((kind, row))
     people.moved = {record_id: _final(record_id, people.moved) for record_id in people.moved}

@@ -59,7 +59,7 @@ def _is_accepted(outcome: Outcome) -> bool:
 
 def comes(ack: Ack, marketo_id: str | None) -> bool:
     """Whether a record comes to a Marketo person that was there before; `marketo_id` is whose it was until now."""
-    return ack.key[0] in PEOPLE and ack.did != "created" and ack.marketo_id not in {None, marketo_id}
+    return ack.state == "synced" and ack.key[0] in PEOPLE and ack.did != "created" and ack.marketo_id not in {None, marketo_id}
 
 
 async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> list[Key]:

@@ -295,7 +295,8 @@ def _tell_retry(lines: Lines, entry: Entry, record: Record, retry: Retry) -> Non
 def _acknowledge(record: Record, ack: Ack) -> None:
     """Remember what became of the record. Changes `record` in place.
 
-    A gone one that keeps a Marketo person (as it is, or handed over while it was in flight) answers for what is filled there.
+    A gone one that keeps a Marketo person (as it is, or handed over while it was in flight) answers for what is filled there;
+    so does one that perhaps has one.
     """
     record.state = ack.state
     gone = ack.state == "deleted" or ack.removed
@@ -303,7 +304,7 @@ def _acknowledge(record: Record, ack: Ack) -> None:
         record.marketo_id = ack.marketo_id
     if ack.forget_marketo_id:
         record.marketo_id = None
-    kept = not gone or record.marketo_id is not None
+    kept = not gone or record.marketo_id is not None or bool(ack.filled)
     record.filled = (record.filled - ack.emptied) | ack.filled if kept else frozenset()
     record.sent_key = None if gone else ack.sent_key or record.sent_key
 

@@ -381,6 +381,17 @@ class Store:
         entries = await self.submit(lambda tx: read_entries(tx, "entries_by_key", keys_json(keys)))
         return {entry.key for entry in entries if entry.state != "dead" and entry.pending.doubt}
 
+    async def perhaps_created(self, keys: Sequence[Key]) -> set[Key]:
+        """Those of the records without a person for whom one was perhaps created, and who are looked for again soon."""
+
+        async def work(tx: Transaction) -> set[Key]:
+            entries = await read_entries(tx, "entries_by_key", keys_json(keys))
+            known = await waits.records(tx, [entry.key for entry in entries if entry.pending.doubt and not entry.waits])
+            open_ones = {entry.key for entry in entries if entry.state != "dead"}
+            return {key for key, record in known.items() if record.marketo_id is None and key in open_ones}
+
+        return await self.submit(work)
+
     async def recover(self, now_ms: int, settle_ms: int) -> int:
         """Put back what an earlier run had in flight."""
         return await self.submit(lambda tx: outbox.recover(tx, now_ms, settle_ms))

@@ -132,6 +132,10 @@ class Foreseen:
         """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
         return await self.base.kept_people(marketo_ids)
 
+    async def perhaps_created(self, keys: Sequence[Key]) -> set[Key]:  # noqa: ARG002 - the resolver's signature
+        """Nobody waits for anybody in a plan."""
+        return set()
+
     async def sharing_role(self, sent_key: str, record_id: str) -> int:
         """How many other contact roles stand behind the same Marketo role."""
         return await self.base.sharing_role(sent_key, record_id)

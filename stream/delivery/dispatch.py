@@ -200,7 +200,9 @@ class Dispatch:
                 and await self._pass_on(claimed.record, settled)
             )
             forget = passed_on and planned.state == "excluded"  # should it enter again, it is looked for anew
-            settled.add(Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why, forget_marketo_id=forget))
+            filled = claimed.record.filled if entry.pending.doubt else frozenset[str]()  # perhaps; whoever adopts it asks
+            ack = Ack(entry.entry_id, entry.key, state=planned.state, why=planned.why, forget_marketo_id=forget, filled=filled)
+            settled.add(ack)
             log.debug("nothing_to_send", object=entry.object, id=entry.record_id, why=planned.why)
 
     async def _pass_on(self, record: Record, settled: Settled) -> bool:

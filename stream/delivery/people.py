@@ -59,6 +59,10 @@ class Known(Protocol):
         """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
         ...
 
+    async def perhaps_created(self, keys: Sequence[Key]) -> set[Key]:
+        """Those of the records without a person for whom one was perhaps created, and who are looked for again soon."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Living:
@@ -97,8 +101,9 @@ class Resolution:
 
     `takeovers` name the Marketo fields that were filled for other records of an item's person, gone ones too. `parted` share
     theirs no more, since their email is another now; `left` are those whose person went with such an email. `origins` name the
-    leads (by the entry's number) that contacts without a person were converted from; `adopted` are those found by email.
-    `meetings` are to be merged before their items can be sent; `waiting` until Salesforce can be asked whose email is whose.
+    leads (by the entry's number) that contacts without a person were converted from; `adopted` are those found by email; `gone`
+    is whose person it was, where that one is gone. `meetings` are to be merged before their items can be sent; `waiting` until
+    Salesforce can be asked whose email is whose, or it is known for whom a person was created.
     """
 
     update: list[Item] = field(default_factory=list)
@@ -113,6 +118,7 @@ class Resolution:
     left: list[Key] = field(default_factory=list)
     origins: dict[int, str] = field(default_factory=dict)
     adopted: set[int] = field(default_factory=set)
+    gone: dict[int, Key] = field(default_factory=dict)
     meetings: list[tuple[Item, Meeting]] = field(default_factory=list)
     waiting: list[tuple[Item, str]] = field(default_factory=list)
 
@@ -164,10 +170,19 @@ class Resolver:
         return resolution
 
     async def _answer_for_the_gone(self, resolution: Resolution) -> None:
-        """Who comes to a person that was kept when its record went answers for what that one filled."""
+        """Who comes to a person that was kept when its record went answers for what that one filled.
+
+        Of a record that went before it was known whether Marketo had created its person, the person alone tells whose it was.
+        """
         came = [(item, str(item.body["id"])) for item in resolution.update if item.claimed.record.marketo_id is None]
         kept = await self.store.kept_people([marketo_id for _, marketo_id in came]) if came else {}
-        resolution.takeovers += [(item, kept[marketo_id]) for item, marketo_id in came if marketo_id in kept]
+        known = await self.store.records(list(resolution.gone.values())) if resolution.gone else {}
+        for item, marketo_id in came:
+            gone = resolution.gone.get(item.entry_id)
+            filled = kept.get(marketo_id, frozenset())
+            filled |= known[gone].filled if gone in known else frozenset()
+            if filled:
+                resolution.takeovers.append((item, filled))
 
     async def _by_external_id(self, items: list[Item], ids: dict[int, str | None], resolution: Resolution) -> list[Item]:
         wanted = [item.claimed.record.record_id for item in items]
@@ -231,6 +246,7 @@ class Resolver:
         found = _group(await self.marketo.find("leads", "email", emails, FIELDS) if emails else [], "email")
         carriers = await self._carriers(found, {item.claimed.record.record_id for item in items})
         behind = {} if self.share else await self.store.sharers([str(row["id"]) for rows in found.values() for row in rows])
+        doubtful = await self.store.perhaps_created([key for key, known in carriers.values() if known]) if carriers else set()
         rest: list[Item] = []
         for item in items:
             candidates = found.get(email_of(item), [])
@@ -242,6 +258,12 @@ class Resolver:
                 resolution.duplicate.append(item)
             elif len(candidates) == 1 or (not self.share and len(free) == 1):
                 chosen = (free or taken)[0]
+                carried = str(chosen.get("externalPersonId") or "")
+                if carried in carriers and carriers[carried][0] in doubtful:
+                    resolution.waiting.append((item, "whoever its Marketo person was perhaps created for goes first"))
+                    continue
+                if carried not in carriers and (obj := person_object(carried)) is not None and _is_id(carried):
+                    resolution.gone[item.entry_id] = (obj, widen(carried))
                 ids[item.entry_id], item.searched = str(chosen["id"]), True
                 resolution.adopted.add(item.entry_id)
                 self._ask_for_carrier(chosen, carriers, resolution)

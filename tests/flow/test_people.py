@@ -118,6 +118,28 @@ async def test_who_comes_to_a_person_that_was_kept_clears_what_the_gone_one_had(
         assert (here.lead_of(new)["title"], here.lead_of(new)["salutation"]) == (None, None)
 
 
+@pytest.mark.parametrize("then", ["it stays so", "the contact goes", "the lead gets another email"])
+async def test_a_person_that_was_perhaps_created_for_another_is_not_taken_before_that_is_known(tmp_path: Path, then: str) -> None:
+    """The answer to a contact's creation is lost; a lead with its email waits for that call."""
+    rules = Rules(deletes={"Contact": "keep"})
+    async with world(tmp_path, deliver__deletes__Contact="keep") as here:
+        account, _ = company(here)
+        await here.start()
+        await here.until_quiet(rules)
+        here.marketo.faults.add(Fault("reset_after", method="POST", path=SYNC, body_matches="createOnly", times=1))
+        contact = here.org.create("Contact", contact_of(account, "Ito", Title="Owner", Salutation="Dr."))
+        lead = here.org.create("Lead", lead_of("Ito"))
+        await here.until(lambda: any(write.changed.get("title") == "Owner" for write in here.instance.journal))
+        if then == "the contact goes":
+            here.org.delete("Contact", contact)
+        elif then == "the lead gets another email":
+            here.org.update("Lead", lead, {"Email": "apart@example.com"})
+        await here.until_quiet(rules, 60)
+        titles = {person.get("email"): person.get("title") for person in here.instance.leads.values()}
+        assert titles["ito@example.com"] == (None if then == "the contact goes" else "Owner")
+        assert titles.get("apart@example.com") is None
+
+
 async def test_an_email_changes(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         _, contact = company(here)

@@ -381,3 +381,12 @@ async def test_the_person_of_a_converted_lead_goes_as_its_contact_goes() -> None
     assert pair.check(deletes={**Rules().deletes, "Contact": "keep", "Lead": "delete"}).counts["deleted"] == 1
     Leads(pair.marketo).delete({"input": [{"id": pair.leads["left"]}]}, 101)
     assert pair.check(deletes={**Rules().deletes, "Contact": "delete", "Lead": "keep"}).ok
+
+
+async def test_the_person_of_a_lead_that_was_merged_into_a_converted_one_goes_as_leads_go() -> None:
+    pair = await synced()
+    pair.org.merge("Lead", pair.ids["queued"], pair.ids["lead"])
+    pair.org.convert_lead(pair.ids["queued"], account_id=pair.ids["account"])
+    Leads(pair.marketo).delete({"input": [{"id": pair.leads["lead"]}]}, 100)
+    report = pair.check(merge_people=False, deletes={**Rules().deletes, "Contact": "keep", "Lead": "delete"})
+    assert report.counts["deleted"] == 0
