@@ -34,7 +34,7 @@ class Report:
 def check_journal(report: Report, instance: Instance, rules: Rules, converted: Collection[str]) -> None:
     """Add what should not have been sent: deletes of what is kept, clears nobody asked for, opt-ins, needless re-sends.
 
-    `converted`: the ids of leads that became contacts.
+    `converted`: the ids of leads that became contacts which are gone.
     """
     filled: set[tuple[str, Any, str]] = set()
     owners = {lead["id"]: lead.get("externalPersonId") for lead in instance.leads.values()}

@@ -34,7 +34,7 @@ class Person:
 class People:
     """All people of an org. `of` finds a person by the id of any record behind it; `moved` tells whose id an old id became.
 
-    `converted` are the leads that live on as contacts.
+    `converted` are the leads that lived on as contacts which are gone.
     """
 
     persons: list[Person] = field(default_factory=list)
@@ -49,6 +49,7 @@ def gather(org: Org, rules: Rules, apart: Collection[str] = ()) -> People:
     """Sort an org's contacts and leads into people. `apart`: ids of those who are people of their own, whatever their emails."""
     people = People()
     living: list[tuple[str, Row]] = []
+    contacts: dict[str, str] = {}
     for kind in KINDS:
         for row in org.records(kind, deleted=True):
             people.known.add(row["Id"])
@@ -58,9 +59,10 @@ def gather(org: Org, rules: Rules, apart: Collection[str] = ()) -> People:
                     people.moved[row["Id"]] = row["MasterRecordId"]
             elif row.get("IsConverted"):
                 people.moved[row["Id"]] = row.get("ConvertedContactId") or ""
-                people.converted.add(row["Id"])
+                contacts[row["Id"]] = row.get("ConvertedContactId") or ""
             elif rules.admits(kind, row):
                 living.append((kind, row))
+    people.converted = {lead for lead, contact in contacts.items() if contact in people.deleted}
     people.moved = {record_id: _final(record_id, people.moved) for record_id in people.moved}
     for group in _groups(living, rules, apart):
         first, *rest = sorted(group, key=_rank)

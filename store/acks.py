@@ -9,7 +9,7 @@ Both ways leave the same in the database.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -20,14 +20,15 @@ from store.model import PEOPLE, Ack, Key, Outcome, RecordState
 from store.rows import list_json
 from store.writer import Transaction
 
-_STANDING = ("entry_id", "state", "marketo_id", "filled", "story")
+_STANDING = ("entry_id", "rank", "state", "marketo_id", "filled", "story")
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A plain acknowledgement, and how its record stands."""
+    """A plain acknowledgement, the rank of its entry, and how its record stands."""
 
     ack: Ack
+    rank: int
     state: RecordState
     marketo_id: str | None
     filled: str
@@ -57,15 +58,31 @@ def _is_accepted(outcome: Outcome) -> bool:
     )
 
 
-def comes(ack: Ack, marketo_id: str | None) -> bool:
-    """Whether a record comes to a Marketo person that was there before; `marketo_id` is whose it was until now."""
-    return ack.state == "synced" and ack.key[0] in PEOPLE and ack.did != "created" and ack.marketo_id not in {None, marketo_id}
+@dataclass(slots=True)
+class Came:
+    """Who came to a Marketo person that was there before. `looked_at`: whose scores are looked at for it.
+
+    Those of a load are left to the sweep: they may be as many as there are people.
+    """
+
+    people: list[Key] = field(default_factory=list)
+    looked_at: list[Key] = field(default_factory=list)
+
+    def note(self, ack: Ack, state: RecordState, marketo_id: str | None, rank: int) -> None:
+        """An acknowledgement of a record that stood so until now."""
+        if ack.state != "synced" or ack.key[0] not in PEOPLE or ack.did == "created":
+            return
+        comes = ack.marketo_id not in {None, marketo_id}
+        if comes:
+            self.people.append(ack.key)
+        if (comes or state != "synced") and rank == 0:
+            self.looked_at.append(ack.key)
 
 
-async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> list[Key]:
-    """Tell it in the stories, remember it in the records; the entries are done. Returns who came to a Marketo person."""
+async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int, came: Came) -> None:
+    """Tell it in the stories, remember it in the records; the entries are done. Who came to a Marketo person is noted."""
     if not plain:
-        return []
+        return
     newest = await tx.value("last_line") or 0
     lines, known, found = list[Any](), list[Any](), list[Any]()
     for seq, each in enumerate(plain, newest + 1):
@@ -79,13 +96,13 @@ async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int) -> list[Ke
             known.append((obj, record_id, filled, seq))
         else:
             found.append((obj, record_id, filled, seq, marketo_id))
+            came.note(ack, each.state, each.marketo_id, each.rank)
     await tx.run("put_lines", list_json(lines))
     if known:
         await tx.run("accept", list_json(known))
     if found:
         await tx.run("accept_as", list_json(found))
     await tx.run("delete_entries", list_json(each.ack.entry_id for each in plain))
-    return [each.ack.key for each in plain if each.marketo_id != each.ack.marketo_id and comes(each.ack, each.marketo_id)]
 
 
 @lru_cache(1024)

@@ -134,16 +134,17 @@ async def finish(
     follow_ups: Sequence[Change] = (),
     handovers: Sequence[HandOver] = (),
     left: Sequence[Key] = (),
-    conversions: Sequence[tuple[Key, Key]] = (),
+    successors: Sequence[tuple[Key, Key]] = (),
 ) -> list[HandOver]:
     """Write down what became of claimed entries, and take the changes that follow from it, in one transaction.
 
     `left`: people whose Marketo person is somebody else's alone from now on; they are looked for, or created, again.
-    `conversions`: leads, and the contacts they have become.
+    `successors`: records that are gone, and those that they live on as.
     Returns the handovers that were refused because the taker has a Marketo person of its own.
     """
     plain, others = await acks.split(tx, outcomes)
-    came = await acks.write(tx, plain, now_ms)
+    came = acks.Came()
+    await acks.write(tx, plain, now_ms, came)
     released = [each.ack.key for each in plain] + (await _one_by_one(tx, others, now_ms, came) if others else [])
     await waits.let_go(tx, released)
     for handover in handovers:
@@ -162,19 +163,24 @@ async def finish(
     await _renew_roles(tx, [outcome for outcome in outcomes if isinstance(outcome, Ack)], now_ms)
     if follow_ups:
         await append(tx, follow_ups, now_ms)
-    if came:
-        await scores.look(tx, came, now_ms)
-    if conversions:
-        await scores.copied(tx, conversions, now_ms)
+    if came.looked_at:
+        await scores.look(tx, came.looked_at, now_ms)
+    if came.people or handovers:
+        answered = [*came.people, *(handover.giver for handover in handovers if handover not in refused)]
+        await tx.run("forget_filled", keys_json(answered))
+    if successors:
+        await scores.copied(tx, successors, now_ms)
     return refused
 
 
-async def _one_by_one(tx: Transaction, outcomes: Sequence[Outcome], now_ms: int, came: list[Key]) -> list[Key]:
-    """Write down what became of each entry; returns the records nobody waits for any more. Who came to a person joins `came`."""
+async def _one_by_one(tx: Transaction, outcomes: Sequence[Outcome], now_ms: int, came: acks.Came) -> list[Key]:
+    """Write down what became of each entry; returns the records nobody waits for any more."""
     numbers = list_json(outcome.entry_id for outcome in outcomes)
     entries = {entry.entry_id: entry for entry in await read_entries(tx, "entries_by_id", numbers)}
     known = await waits.records(tx, [outcome.key for outcome in outcomes])
-    came += [ack.key for ack in outcomes if isinstance(ack, Ack) and acks.comes(ack, known[ack.key].marketo_id)]
+    for ack in outcomes:
+        if isinstance(ack, Ack):
+            came.note(ack, known[ack.key].state, known[ack.key].marketo_id, entries[ack.entry_id].rank)
     lines = Lines(now_ms)
     done, kept, released = await _sort(tx, outcomes, entries, known, lines)
     await lines.write(tx)
@@ -209,12 +215,11 @@ async def _renew_roles(tx: Transaction, acks: Sequence[Ack], now_ms: int) -> Non
     await send_again(tx, stale, "its contact's Marketo person is another now", now_ms)
 
 
-async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int, came: list[Key]) -> bool:
+async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int, came: acks.Came) -> bool:
     """Give the person to the taker, who is sent whole then; False where the taker has another person already.
 
     Where the giver knows of none, the taker may have found the one that was perhaps created for it, and answers for that too. A
-    taker that is gone itself lives on as what it was merged into, or gets the person to part with it as deletions do. Who gets
-    one joins `came`.
+    taker that is gone itself lives on as what it was merged into, or gets the person to part with it as deletions do.
     """
     taker = await lives_on(tx, handover.taker)
     if taker.marketo_id is not None and handover.marketo_id not in {None, taker.marketo_id}:
@@ -222,7 +227,7 @@ async def _hand_over(tx: Transaction, handover: HandOver, now_ms: int, came: lis
     if taker.marketo_id is not None and handover.marketo_id is None and handover.filled <= taker.filled:
         return True
     if taker.state != "dropped":
-        came += [taker.key] if handover.marketo_id not in {None, taker.marketo_id} else []
+        came.looked_at += [taker.key] if handover.marketo_id not in {None, taker.marketo_id} else []
         taker.marketo_id, taker.known = handover.marketo_id or taker.marketo_id, {}
         if taker.state == "excluded":
             taker.state = "seen"  # what it was handed over leaves with it, should it still be outside

@@ -106,7 +106,7 @@ ON CONFLICT (object, record_id, flow) DO UPDATE SET
 
 -- acked --
 -- How the records of the given entries stand, where nothing arrived while the entry was in flight; ?1 is a JSON array of their numbers.
-SELECT e.entry_id, r.state, r.marketo_id, r.filled, r.story FROM json_each(?1) k
+SELECT e.entry_id, e.rank, r.state, r.marketo_id, r.filled, r.story FROM json_each(?1) k
 CROSS JOIN entry e ON e.entry_id = k.value
 CROSS JOIN record r ON r.object = e.object AND r.record_id = e.record_id
 WHERE e.later IS NULL;
@@ -333,6 +333,14 @@ WHERE r.object IN ('Contact', 'Lead') AND r.state IN ('synced', 'seen');
 SELECT r.marketo_id, r.filled FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = k.value
 WHERE r.object IN ('Contact', 'Lead') AND r.state NOT IN ('synced', 'seen');
 
+-- forget_filled --
+-- Others answer for what gone Leads and Contacts filled of the Marketo people of the given ones; ?1 is a JSON array of keys.
+UPDATE record SET filled = '[]' WHERE (object, record_id) IN (
+    SELECT r.object, r.record_id FROM json_each(?1) k
+    CROSS JOIN record c ON c.object = k.value ->> 0 AND c.record_id = k.value ->> 1
+    CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = c.marketo_id
+    WHERE r.object IN ('Contact', 'Lead') AND r.state NOT IN ('synced', 'seen'));
+
 -- people_after --
 -- A page of synced people in the order of their Marketo ids, for the score sweep.
 SELECT DISTINCT marketo_id FROM record INDEXED BY record_marketo
@@ -434,7 +442,7 @@ ON CONFLICT (object, record_id) DO UPDATE SET
 -- look_at_scores --
 -- The scores of these people are to be looked at; ?1 is a JSON array of [object, record id], ?2 when.
 INSERT INTO score (object, record_id, written, due_ms) SELECT k.value ->> 0, k.value ->> 1, NULL, ?2 FROM json_each(?1) k WHERE true
-ON CONFLICT (object, record_id) DO UPDATE SET due_ms = excluded.due_ms WHERE due_ms = 0;
+ON CONFLICT (object, record_id) DO UPDATE SET due_ms = excluded.due_ms WHERE due_ms = 0 OR due_ms > excluded.due_ms;
 
 -- scores_due --
 -- People whose scores have to be written again by now, with their Marketo ids.

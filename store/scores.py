@@ -99,15 +99,15 @@ async def resume(tx: Transaction, people: Sequence[Key], now_ms: int) -> None:
     await tx.run("resume_scores", keys_json(people), _soon(now_ms))
 
 
-async def copied(tx: Transaction, conversions: Sequence[tuple[Key, Key]], now_ms: int) -> None:
-    """Leads, and the contacts they became: Salesforce may have copied the scores, which perhaps are another person's there."""
-    rows = await last_written(tx, [key for both in conversions for key in both])
-    for lead, contact in conversions:
-        row = rows.get(contact) or ScoreRow(contact)
-        names = (rows[lead].written or {}) if lead in rows else {}
+async def copied(tx: Transaction, successors: Sequence[tuple[Key, Key]], now_ms: int) -> None:
+    """Records, and those they live on as: Salesforce may have copied the scores, which perhaps are another person's there."""
+    rows = await last_written(tx, [key for both in successors for key in both])
+    for old, new in successors:
+        row = rows.get(new) or ScoreRow(new)
+        names = (rows[old].written or {}) if old in rows else {}
         written = {**(row.written or {}), **dict.fromkeys(names, UNSURE)} if names else row.written
-        rows[contact] = replace(row, written=written, due_ms=_soon(now_ms))
-    await _put(tx, [rows[contact] for contact in dict.fromkeys(contact for _, contact in conversions)])
+        rows[new] = replace(row, written=written, due_ms=_soon(now_ms))
+    await _put(tx, [rows[new] for new in dict.fromkeys(new for _, new in successors)])
 
 
 def _soon(now_ms: int) -> int:

@@ -317,7 +317,7 @@ class Store:
         follow_ups: Sequence[Change] = (),
         handovers: Sequence[HandOver] = (),
         left: Sequence[Key] = (),
-        conversions: Sequence[tuple[Key, Key]] = (),
+        successors: Sequence[tuple[Key, Key]] = (),
         notes: Mapping[str, Any] | None = None,
     ) -> list[HandOver]:
         """Write down what became of claimed entries, with what follows from it; returns the handovers that were refused."""
@@ -326,7 +326,7 @@ class Store:
             for name, value in (notes or {}).items():
                 await tx.run("put_note", name, orjson.dumps(value).decode())
             return await outbox.finish(
-                tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers, left=left, conversions=conversions
+                tx, outcomes, now_ms, follow_ups=follow_ups, handovers=handovers, left=left, successors=successors
             )
 
         refused = await self.submit(work)

@@ -26,11 +26,12 @@ KEPT_SECONDS_MOST = 900.0  # a difference is kept back no longer, however large 
 
 @dataclass(slots=True)
 class Write:
-    """One person's differences, and the whole of what will have been written then."""
+    """One record's differences, the whole of what will have been written then, and the Marketo person whose scores these are."""
 
     row: ScoreRow
     values: dict[str, Any]
     after: dict[str, Any]
+    marketo_id: str
 
 
 @dataclass(frozen=True, slots=True)

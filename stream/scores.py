@@ -134,7 +134,11 @@ class Scores:
     def _wait_seconds(self) -> float:
         """How long there is nothing to do, unless somebody wakes the loops."""
         wait_seconds = min(self._next_feed, self._next_sweep) - self.clock.monotonic()
-        return wait_seconds if self._next_due is None else min(wait_seconds, (self._next_due - self._now_ms()) / 1000)
+        return (
+            wait_seconds
+            if self._next_due is None or not self._fields
+            else min(wait_seconds, (self._next_due - self._now_ms()) / 1000)
+        )
 
     def _failed(self, error: StreamError) -> float:
         self._failures += 1
@@ -160,7 +164,6 @@ class Scores:
                 for obj in PEOPLE_OBJECTS:
                     self.catalog.forget_salesforce(obj)
                 return
-        await self._due()
         if self.clock.monotonic() >= self._next_feed:
             await self._feed()
             if self.holds.held("scores"):
@@ -168,6 +171,7 @@ class Scores:
             suspects = self.clock.monotonic() < self._suspects_until
             wait_seconds = min(self.interval_seconds, SUSPECTS_SECONDS) if suspects else self.interval_seconds
             self._next_feed = self.clock.monotonic() + wait_seconds
+        await self._due()  # after the feed: what stops these writes must not keep merges and deletions from being followed
         if self.clock.monotonic() >= self._next_sweep:
             with background():
                 wait_seconds = SWEEP_WAITS_SECONDS if self.sweep_waits() else await self.sweep.step()
@@ -276,6 +280,8 @@ class Scores:
         missing = [marketo_id for marketo_id in wanted if marketo_id not in leads]
         if missing:
             log.warning("people_missing_in_marketo", people=len(missing), marketo_ids=missing[:20])
+        still = {person.key: person.marketo_id for person in await self.store.people(wanted)} if wanted else {}
+        people = [person for person in people if still.get(person.key) == person.marketo_id]  # others came to another meanwhile
         return await self._differences(people, leads)
 
     async def _differences(self, people: Sequence[Person], leads: Mapping[str, Mapping[str, Any]]) -> list[Write]:
@@ -293,7 +299,7 @@ class Scores:
             self._warn(person, leads[person.marketo_id], fields)
             values = difference(now, row.written)
             if values:
-                writes.append(Write(row, values, now))
+                writes.append(Write(row, values, now, person.marketo_id))
             elif row.due_ms:
                 settled.append(ScoreRow(row.key, row.written))
         if settled:
@@ -320,9 +326,16 @@ class Scores:
         return row.due_ms > self._now_ms()
 
     async def _write_chunk(self, obj: ObjectName, writes: Sequence[Write]) -> None:
-        """One call; the budget is for writes, because each comes back as an event that Salesforce counts."""
+        """One call; the budget is for writes, because each comes back as an event that Salesforce counts.
+
+        Who has come to another Marketo person since these were read is left out: its scores are looked at for themselves.
+        """
+        behind = await self.store.marketo_ids([write.row.key for write in writes])
+        writes = [write for write in writes if behind.get(write.row.key) == write.marketo_id]
+        if not writes:
+            return
         self.writes_budget.take(len(writes))
-        under_way = [_under_way(write) for write in writes]
+        under_way = [_under_way(write, self._now_ms()) for write in writes]
         await self.store.remember_scores(under_way, [write.row for write in writes])  # a lost answer must not hide a value
         results = await self.salesforce.update(obj, [{"Id": write.row.key[1], **write.values} for write in writes])
         rows = [await self._settle(write, result) for write, result in zip(writes, results, strict=True)]
@@ -355,8 +368,9 @@ class Scores:
         return int(self.clock.now() * 1000)
 
 
-def _under_way(write: Write) -> ScoreRow:
-    return replace(write.row, written=intended(write.values, write.row.written))
+def _under_way(write: Write, now_ms: int) -> ScoreRow:
+    """What is known while the call is made; should it fail as a whole, the row is due."""
+    return replace(write.row, written=intended(write.values, write.row.written), due_ms=write.row.due_ms or now_ms)
 
 
 def _moment(seconds: float) -> datetime:

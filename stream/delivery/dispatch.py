@@ -122,11 +122,11 @@ class Dispatch:
 
     async def _write(self, settled: Settled) -> None:
         """Commit what has become of entries so far: other batches may touch the same people only when the store knows."""
-        if not (settled.outcomes or settled.follow_ups or settled.handovers):
+        if not (settled.outcomes or settled.follow_ups or settled.handovers or settled.successors):
             return
         outcomes, follow_ups, handovers = settled.outcomes, settled.follow_ups, settled.handovers
-        left, conversions = settled.left, settled.conversions
-        settled.outcomes, settled.follow_ups, settled.handovers, settled.left, settled.conversions = [], [], [], [], []
+        left, successors = settled.left, settled.successors
+        settled.outcomes, settled.follow_ups, settled.handovers, settled.left, settled.successors = [], [], [], [], []
         poisoned = self.holds.news()
         refused = await self.store.finish(
             outcomes,
@@ -134,7 +134,7 @@ class Dispatch:
             follow_ups=follow_ups,
             handovers=handovers,
             left=left,
-            conversions=conversions,
+            successors=successors,
             notes={**self.people_calls.new_people.news(), **({POISONED: poisoned} if poisoned is not None else {})},
         )
         if poisoned is not None:
@@ -162,7 +162,7 @@ class Dispatch:
             handover = HandOver(record.key, contact.key, record.marketo_id, record.filled, "converted from a lead")
             heir = await self.people_calls.heir(record)  # whoever shared the lead's person keeps it: the contact may be another
             settled.handovers.append(heir or handover)
-            settled.conversions.append((record.key, contact.key))
+            settled.successors.append((record.key, contact.key))
             settled.follow_ups += [Change(*contact.key, read=handover.why)] if heir is not None else []
             await self._write(settled)
         log.info("lead_converted", lead=entry.record_id, contact=contact.record_id, marketo_id=record.marketo_id)

@@ -305,6 +305,7 @@ class Merges:
         entry = loser.claimed.entry
         state: RecordState = "converted" if loser.record.object != winner[0] else "deleted"
         told = f"it lives on as {winner[0]} {winner[1]}: {why}"
+        settled.successors.append((loser.record.key, winner))
         settled.add(
             Ack(
                 entry.entry_id,

@@ -33,7 +33,7 @@ class Settled:
     follow_ups: list[Change] = field(default_factory=list)
     handovers: list[HandOver] = field(default_factory=list)
     left: list[Key] = field(default_factory=list)
-    conversions: list[tuple[Key, Key]] = field(default_factory=list)
+    successors: list[tuple[Key, Key]] = field(default_factory=list)
     pause: Judgement | None = None
     accepted: int = 0
     answered: bool = False
@@ -49,7 +49,7 @@ class Settled:
         self.follow_ups += part.follow_ups
         self.handovers += part.handovers
         self.left += part.left
-        self.conversions += part.conversions
+        self.successors += part.successors
         self.commits_ms += part.commits_ms
         self.accepted += part.accepted
         self.pause = part.pause or self.pause

@@ -116,6 +116,10 @@ async def test_who_comes_to_a_person_that_was_kept_clears_what_the_gone_one_had(
         await here.until_quiet(rules)
         assert here.lead_of(new)["id"] == person
         assert (here.lead_of(new)["title"], here.lead_of(new)["salutation"]) == (None, None)
+        here.instance.change_lead(person, title="Chair")  # by somebody in Marketo
+        later = here.org.create("Contact", contact_of(account, "Ito"))
+        await here.until_quiet(rules)
+        assert here.lead_of(later if heir == "Lead" else new)["title"] == "Chair", "what is answered for once is not taken twice"
 
 
 @pytest.mark.parametrize("then", ["it stays so", "the contact goes", "the lead gets another email"])

@@ -12,6 +12,8 @@ from sandbox.faults import Fault
 from sandbox.oracle_rules import Rules
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.server import SimulatedSalesforce
+from store.model import Claimed, Key, Kind, ObjectName
+from stream.deliver import Deliver
 from tests.flow.scenes import company, contact_of, lead_of
 from tests.flow.world import World, world
 
@@ -218,25 +220,41 @@ async def test_who_comes_to_a_person_that_has_scores_gets_them_without_a_sweep(t
         assert score(here, name, new, "Priority__c") == 44
 
 
-async def test_a_contact_with_another_person_than_its_lead_had_keeps_none_of_the_scores_that_were_copied(
-    tmp_path: Path,
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("first", ["Lead", "Contact"])
+async def test_none_of_the_scores_that_were_copied_to_a_contact_is_kept_where_it_is_another_person(
+    tmp_path: Path, first: ObjectName, monkeypatch: pytest.MonkeyPatch, *, merge: bool
 ) -> None:
-    async with world(tmp_path, **SLOW) as here:
+    """Whichever of them is delivered first."""
+    rules = Rules(merge_people=merge)
+    async with world(tmp_path, **SLOW, deliver__merge_people=merge) as here:
         account, _ = company(here)
         leads = [here.org.create("Lead", lead_of("Ito")) for _ in range(2)]
         await here.start()
-        await here.until_quiet()
+        await here.until_quiet(rules)
         here.instance.scores.change_score(here.lead_of(leads[0])["id"], 77)
-        await here.until_quiet()
+        await here.until_quiet(rules)
         await here.stop()
         here.org.update("Lead", leads[0], {"Email": "apart@example.com"})
         made = here.org.convert_lead(leads[0], account_id=account)
         assert score(here, "Contact", made.contact_id, "Priority__c") == 77
+        goes_first: Key = (first, leads[0] if first == "Lead" else made.contact_id)
+        claim = Deliver._claim
+
+        async def in_turn(loop: Deliver, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
+            if obj in {"Lead", "Contact"} and obj != first:
+                record = (await loop.store.records([goes_first])).get(goes_first)
+                if record is None or record.state != ("converted" if first == "Lead" else "synced"):
+                    return []
+            return await claim(loop, obj, kind, rank)
+
+        monkeypatch.setattr(Deliver, "_claim", in_turn)
         await here.start()
-        await here.until_quiet()
+        await here.until_quiet(rules)
         assert here.lead_of(made.contact_id)["id"] != here.lead_of(leads[1])["id"]
-        assert score(here, "Contact", made.contact_id, "Priority__c") is None
-        assert score(here, "Lead", leads[1], "Priority__c") == 77
+        assert sorted(person.get("priority") or 0 for person in map(here.lead_of, (made.contact_id, leads[1]))) == [0, 77]
+        for name, record_id in (("Contact", made.contact_id), ("Lead", leads[1])):
+            assert score(here, name, record_id, "Priority__c") == here.lead_of(record_id).get("priority")
 
 
 async def test_a_deleted_record_is_not_written_to_until_it_comes_back(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ INDEXES = {
     "bring_entries_near": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
     "bring_scores_near": "score_due (due_ms>?)",
     "people_by_marketo_id": "record_marketo (marketo_id=?",
+    "forget_filled": "record_marketo (marketo_id=?",
     "kept_people": "record_marketo (marketo_id=?",
     "people_after": "record_marketo (marketo_id>?)",
     "sent_roles": "record_contact (contact=?",

@@ -97,7 +97,7 @@ async def test_scores_that_salesforce_copied_in_a_conversion_are_written_over_ev
     await two_people(outbox)
     await outbox.store.remember_scores([ScoreRow(OTHER, {"Priority__c": 9.0, "Urgency__c": None})])
     await outbox.store.remember_scores([ScoreRow(PERSON, {"Relative__c": 1.0})])
-    await outbox.store.finish([], outbox.now_ms, conversions=[(OTHER, PERSON)])
+    await outbox.store.finish([], outbox.now_ms, successors=[(OTHER, PERSON)])
     row = (await outbox.store.last_written([PERSON]))[PERSON]
     assert row.due_ms > outbox.now_ms
     now = {"Priority__c": None, "Urgency__c": None, "Relative__c": 1.0}
@@ -112,7 +112,7 @@ async def test_what_was_asked_for_during_a_write_is_not_forgotten_by_its_end(out
     await outbox.store.remember_scores([before], known)
     under_way = ScoreRow(PERSON, intended({"Relative__c": 2.0}, before.written))
     await outbox.store.remember_scores([under_way], [before])
-    await outbox.store.finish([], outbox.now_ms, conversions=[(OTHER, PERSON)])
+    await outbox.store.finish([], outbox.now_ms, successors=[(OTHER, PERSON)])
     await outbox.store.remember_scores([ScoreRow(PERSON, {"Relative__c": 2.0, "Priority__c": None})], [under_way])
     row = (await outbox.store.last_written([PERSON]))[PERSON]
     assert row.due_ms > outbox.now_ms

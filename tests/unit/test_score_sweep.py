@@ -48,7 +48,7 @@ class Sides:
         for key in keys.values():
             row = rows.get(key, ScoreRow(key))
             if (row.written or {}).get("Priority__c") != 7:
-                found.append(Write(row, {"Priority__c": 7}, {"Priority__c": 7}))
+                found.append(Write(row, {"Priority__c": 7}, {"Priority__c": 7}, "1"))
         return found
 
     async def put(self, writes: Sequence[Write]) -> None:
