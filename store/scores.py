@@ -80,13 +80,14 @@ def _with_news(row: ScoreRow, before: ScoreRow | None, now: ScoreRow | None) -> 
     """The row, and what was marked in it between `before` and `now`."""
     if now is None or now == before:
         return row
-    written = (before.written if before is not None else None) or {}
-    marked = [name for name, value in (now.written or {}).items() if value == UNSURE and written.get(name) != UNSURE]
+    known = (before.written if before is not None else None) or {}
+    marked = [name for name, value in (now.written or {}).items() if value == UNSURE and known.get(name) != UNSURE]
     asked = now.due_ms if now.due_ms != (before.due_ms if before is not None else 0) else 0
     due_ms = min((ms for ms in (row.due_ms, asked) if ms), default=0)
-    return replace(
-        row, written={**(row.written or {}), **dict.fromkeys(marked, UNSURE)} if marked else row.written, due_ms=due_ms
-    )
+    written = {**(row.written or {}), **dict.fromkeys(marked, UNSURE)} if marked else row.written
+    resumed = before is not None and before.stopped and not now.stopped
+    attempts, stopped = (now.attempts, now.stopped) if resumed else (row.attempts, row.stopped)
+    return ScoreRow(row.key, written, attempts, due_ms, stopped)
 
 
 async def look(tx: Transaction, people: Sequence[Key], now_ms: int) -> None:

@@ -178,9 +178,10 @@ class Resolver:
         kept = await self.store.kept_people([marketo_id for _, marketo_id in came]) if came else {}
         known = await self.store.records(list(resolution.gone.values())) if resolution.gone else {}
         for item, marketo_id in came:
-            gone = resolution.gone.get(item.entry_id)
             filled = kept.get(marketo_id, frozenset())
-            filled |= known[gone].filled if gone in known else frozenset()
+            gone = known.get(resolution.gone[item.entry_id]) if item.entry_id in resolution.gone else None
+            if gone is not None and gone.state in {"deleted", "excluded"}:
+                filled |= gone.filled
             if filled:
                 resolution.takeovers.append((item, filled))
 

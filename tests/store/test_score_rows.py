@@ -117,3 +117,16 @@ async def test_what_was_asked_for_during_a_write_is_not_forgotten_by_its_end(out
     row = (await outbox.store.last_written([PERSON]))[PERSON]
     assert row.due_ms > outbox.now_ms
     assert difference({"Relative__c": 2.0, "Priority__c": None}, row.written) == {"Priority__c": None}
+
+
+async def test_who_came_back_meanwhile_does_not_stop_again(outbox: Outbox) -> None:
+    await two_people(outbox)
+    stopped = ScoreRow(PERSON, None, attempts=3, due_ms=1, stopped="ENTITY_IS_DELETED")
+    await outbox.store.remember_scores([stopped])
+    before = list((await outbox.store.last_written([PERSON])).values())
+    await outbox.take(event("Contact", CONTACT, {"Title": "x"}, commit_ms=NOON + 1))
+    await outbox.ack(await outbox.claim("Contact"), marketo_id="7")
+    await outbox.store.remember_scores([ScoreRow(PERSON, None, 3, 0, "ENTITY_IS_DELETED")], before)
+    row = (await outbox.store.last_written([PERSON]))[PERSON]
+    assert (row.stopped, row.attempts) == ("", 0)
+    assert row.due_ms > outbox.now_ms
