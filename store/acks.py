@@ -15,15 +15,16 @@ from typing import Any
 
 import orjson
 
-from store import history
+from store import history, waits
 from store.model import PEOPLE, Ack, Key, Outcome, RecordState
 from store.rows import list_json
+from store.values import value
 from store.writer import Transaction
 
 _STANDING = ("entry_id", "rank", "state", "marketo_id", "filled", "story")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plain:
     """A plain acknowledgement, the rank of its entry, and how its record stands."""
 
@@ -102,7 +103,7 @@ async def write(tx: Transaction, plain: Sequence[Plain], now_ms: int, came: Came
         await tx.run("accept", list_json(known))
     if found:
         await tx.run("accept_as", list_json(found))
-    await tx.run("delete_entries", list_json(each.ack.entry_id for each in plain))
+    await waits.end(tx, [each.ack.entry_id for each in plain])
 
 
 @lru_cache(1024)

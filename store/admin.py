@@ -75,7 +75,7 @@ async def retry(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> 
     scores = [letter for letter in letters if letter.flow == "scores"]
     for letter in scores:
         await tx.run("score_again", letter.object, letter.id, now_ms)
-    await tx.run("delete_entries", list_json(letter.entry for letter in scores))
+    await waits.end(tx, [letter.entry for letter in scores])
     return len(deliver) + len(scores)
 
 
@@ -102,7 +102,7 @@ async def drop(tx: Transaction, letters: Sequence[DeadLetter], now_ms: int) -> i
         elif record.state != "synced":
             record.state = "dropped"
     await _tell(tx, known, "dropped", now_ms)
-    await tx.run("delete_entries", list_json(letter.entry for letter in letters))
+    await waits.end(tx, [letter.entry for letter in letters])
     await waits.let_go(tx, keys)
     return len(letters)
 

@@ -112,6 +112,12 @@ async def sharers(tx: Transaction, marketo_ids: Sequence[str]) -> dict[str, list
     return found
 
 
+async def shared(tx: Transaction, persons: Sequence[tuple[str, Key]]) -> dict[str, list[Record]]:
+    """As `sharers`, for those of the Marketo lead ids behind which others stand than the record named with each: few do."""
+    rows = await tx.rows("shared_people", list_json((marketo_id, *key) for marketo_id, key in persons)) if persons else []
+    return await sharers(tx, [row[0] for row in rows])
+
+
 async def kept_people(tx: Transaction, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
     """For each Marketo lead id behind which gone records stand, the Marketo fields that were filled for these."""
     filled: dict[str, frozenset[str]] = {}

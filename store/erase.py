@@ -69,7 +69,7 @@ async def erase(tx: Transaction, record_id: str, now_ms: int, *, running: bool, 
     sharers = await beside.sharers(tx, [each.marketo_id for each in records if each.marketo_id and each.object in PEOPLE])
     waiting = [entry for entry in await _waiting_for(tx, keys) if entry.entry_id not in numbers]
     await tx.run("shorten_stories", list_json(ids), 0)
-    await tx.run("delete_entries", list_json([*numbers, *events]))
+    await waits.end(tx, [*numbers, *events])
     await tx.run("delete_scores", keys_json(keys))
     await tx.run("delete_records", keys_json(keys))
     await forget_all(tx, ids)

@@ -141,7 +141,7 @@ async def put_changed(tx: Transaction, records: Mapping[Key, Record], stood: Map
 
 async def _finish(tx: Transaction, entries: Sequence[Entry]) -> None:
     """These entries are done, and nobody waits for their records."""
-    await tx.run("delete_entries", list_json(entry.entry_id for entry in entries))
+    await waits.end(tx, [entry.entry_id for entry in entries])
     await waits.let_go(tx, [entry.key for entry in entries])
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from store.digests import Known
+from store.values import value
 
 ObjectName = Literal["User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole"]
 OBJECTS: tuple[ObjectName, ...] = ("User", "Account", "Contact", "Lead", "Opportunity", "OpportunityContactRole")
@@ -44,7 +45,7 @@ Key = tuple[ObjectName, str]
 """(object, 18-character record id)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """One change of one record.
 
@@ -235,7 +236,7 @@ class Entry:
         return self.object, self.record_id
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claimed:
     """An entry taken out for sending, with its record and the records of its parents, all as of one transaction."""
 
@@ -246,7 +247,7 @@ class Claimed:
     """Whether another record names this one as its parent."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ack:
     """Marketo accepted the entry (or there was nothing to send); what is to be remembered of it.
 
@@ -269,7 +270,7 @@ class Ack:
     together: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Retry:
     """The entry goes back into the outbox. `counted`: a refusal of the record itself, which counts as an attempt.
 
@@ -289,7 +290,7 @@ class Retry:
     together: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dead:
     """The entry becomes a dead letter, with its code, cause in plain words, and cure."""
 
@@ -317,7 +318,7 @@ WAITS_TO_LEAVE = "LEAVING"
 """Code of an entry of a record that left its filter together with too many others: it waits for a person (`store/leaving.py`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandOver:
     """A Marketo person goes from one record to another (a converted lead's to its contact, a deleted one's to who shared it).
 

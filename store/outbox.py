@@ -185,7 +185,7 @@ async def _one_by_one(tx: Transaction, outcomes: Sequence[Outcome], now_ms: int,
     done, kept, released = await _sort(tx, outcomes, entries, known, lines)
     await lines.write(tx)
     await tx.run_many("put_record", [record_row(known[outcome.key]) for outcome in outcomes])
-    await tx.run("delete_entries", list_json(entry.entry_id for entry in done))
+    await waits.end(tx, [entry.entry_id for entry in done])
     await put_entries(tx, [entry for entry in kept if entry.state == "open"], known, now_ms)
     await tx.run_many("put_entry", [entry_row(entry, now_ms) for entry in kept if entry.state == "dead"])
     return released

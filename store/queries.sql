@@ -47,8 +47,8 @@ SELECT ?2 + 1 + key, 0, value, ?3, CAST(?4 AS BLOB) FROM json_each(?1);
 
 -- put_their_entries --
 -- Their entries, as a load brings them at ?2; ?3 is a JSON array of [record id, pending, how many records it waits for].
-INSERT INTO entry (object, record_id, state, kind, pending, waits, due_ms, queued_ms, rank)
-SELECT ?1, value ->> 0, 'open', 'upsert', CAST(value ->> 1 AS BLOB), value ->> 2, ?2, ?2, 1 FROM json_each(?3);
+INSERT INTO entry (object, record_id, state, kind, pending, waits, due_ms, queued_ms, oldest_ms, rank)
+SELECT ?1, value ->> 0, 'open', 'upsert', CAST(value ->> 1 AS BLOB), value ->> 2, ?2, ?2, ?2, 1 FROM json_each(?3);
 
 -- put_their_waits --
 -- What these entries wait for; ?2 is a JSON array of [record id, parent's object, parent's id].
@@ -66,21 +66,22 @@ FROM (SELECT value FROM json_each(?1) LIMIT -1) k WHERE object = k.value ->> 0 A
 SELECT seq FROM sqlite_sequence WHERE name = 'entry';
 
 -- open_entries --
--- New entries of records that have none. ?1 is a JSON array of [number, object, record id, kind, pending, read, due, queued, rank].
-INSERT INTO entry (entry_id, object, record_id, state, kind, pending, read, due_ms, queued_ms, rank)
+-- New entries of records that have none. ?1 is a JSON array of [number, object, record id, kind, pending, read, due, queued,
+-- oldest commit, rank].
+INSERT INTO entry (entry_id, object, record_id, state, kind, pending, read, due_ms, queued_ms, oldest_ms, rank)
 SELECT value ->> 0, value ->> 1, value ->> 2, 'open', value ->> 3, CAST(value ->> 4 AS BLOB), value ->> 5, value ->> 6, value ->> 7,
-       value ->> 8
+       value ->> 8, value ->> 9
 FROM json_each(?1);
 
 -- put_entry --
 -- Insert an entry, or replace the record's entry.
-INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, rank, later,
-                   later_first_ms, code, cause, cure, died_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO entry (object, record_id, state, kind, pending, read, waits, attempts, tries, due_ms, queued_ms, oldest_ms, rank,
+                   later, later_first_ms, code, cause, cure, died_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (object, record_id, flow) DO UPDATE SET
     state = excluded.state, kind = excluded.kind, pending = excluded.pending, read = excluded.read, waits = excluded.waits,
     attempts = excluded.attempts, tries = excluded.tries, due_ms = excluded.due_ms, queued_ms = excluded.queued_ms,
-    rank = excluded.rank,
+    oldest_ms = excluded.oldest_ms, rank = excluded.rank,
     later = excluded.later, later_first_ms = excluded.later_first_ms, code = excluded.code, cause = excluded.cause,
     cure = excluded.cure, died_ms = excluded.died_ms;
 
@@ -112,9 +113,10 @@ CROSS JOIN record r ON r.object = e.object AND r.record_id = e.record_id
 WHERE e.later IS NULL;
 
 -- accept --
--- Marketo has accepted records that stay as they are, in no index. ?1 is a JSON array of [object, record id, filled, story].
-UPDATE record SET filled = k.value ->> 2, story = k.value ->> 3
-FROM (SELECT value FROM json_each(?1) LIMIT -1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
+-- Marketo has accepted records that are there, and stay as they are in every index (an update of all would look each up twice). ?1 is a JSON array of [object, record id, filled, story].
+INSERT INTO record (object, record_id, state, filled, story)
+SELECT value ->> 0, value ->> 1, 'synced', value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
+ON CONFLICT (object, record_id) DO UPDATE SET filled = excluded.filled, story = excluded.story;
 
 -- accept_as --
 -- Likewise those that are found or created there, or were not synced; ?1 is a JSON array of [object, record id, filled, story, Marketo id].
@@ -122,11 +124,11 @@ UPDATE record SET state = 'synced', filled = k.value ->> 2, story = k.value ->> 
 FROM json_each(?1) k WHERE object = k.value ->> 0 AND record_id = k.value ->> 1;
 
 -- delete_entries --
--- Entries that are done; their waits go with them. ?1 is a JSON array of entry numbers.
+-- Entries that are done; what they wait for goes with them, by `delete_waits`. ?1 is a JSON array of entry numbers.
 DELETE FROM entry WHERE entry_id IN (SELECT value FROM json_each(?1));
 
 -- delete_waits --
--- Forget what the given entries wait for, before it is worked out again. ?1 is a JSON array of entry numbers.
+-- Forget what the given entries wait for: they are done, or it is worked out again. ?1 is a JSON array of entry numbers.
 DELETE FROM wait WHERE entry_id IN (SELECT value FROM json_each(?1));
 
 -- put_wait --
@@ -324,9 +326,16 @@ WHERE object IN ('Account', 'Contact', 'Lead', 'Opportunity', 'OpportunityContac
 SELECT * FROM entry WHERE state = 'in_flight';
 
 -- people_by_marketo_id --
--- The living Leads and Contacts behind the given Marketo lead ids; ?1 is a JSON array.
+-- The living Leads and Contacts behind the given Marketo lead ids; ?1 is a JSON array. (With a +, one look for each id, not four.)
 SELECT r.* FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = k.value
-WHERE r.object IN ('Contact', 'Lead') AND r.state IN ('synced', 'seen');
+WHERE +r.object IN ('Contact', 'Lead') AND +r.state IN ('synced', 'seen');
+
+-- shared_people --
+-- The Marketo lead ids behind which a living Lead or Contact stands other than the one named with it; ?1 is a JSON array of
+-- [Marketo lead id, object, record id].
+SELECT DISTINCT r.marketo_id FROM json_each(?1) k CROSS JOIN record r INDEXED BY record_marketo ON r.marketo_id = k.value ->> 0
+WHERE +r.object IN ('Contact', 'Lead') AND +r.state IN ('synced', 'seen')
+  AND NOT (r.record_id = k.value ->> 2 AND r.object = k.value ->> 1);
 
 -- kept_people --
 -- The Marketo fields that gone Leads and Contacts filled of people who were kept; ?1 is a JSON array of Marketo lead ids.
@@ -464,7 +473,7 @@ GROUP BY object HAVING sum(n) > 0;
 
 -- oldest_commit --
 -- When the oldest change that is still to be delivered was committed in Salesforce (or queued, where no event brought it).
-SELECT min(coalesce(nullif(json_extract(CAST(pending AS TEXT), '$[4]'), 0), queued_ms)) AS commit_ms
+SELECT min(oldest_ms) AS commit_ms
 FROM entry WHERE state <> 'dead' AND flow = 'deliver';
 
 -- count_blocked --
@@ -552,6 +561,8 @@ DELETE FROM history WHERE seq IN (
 -- shift_entries --
 -- The clock was set by ?1 ms: the times of all entries move with it.
 UPDATE entry SET due_ms = max(due_ms + ?1, 0), queued_ms = max(queued_ms + ?1, 0),
+    oldest_ms = CASE WHEN flow <> 'deliver' THEN 0
+        ELSE coalesce(nullif(json_extract(CAST(pending AS TEXT), '$[4]'), 0), max(queued_ms + ?1, 0)) END,
     died_ms = CASE WHEN died_ms > 0 THEN max(died_ms + ?1, 1) ELSE 0 END;
 
 -- shift_scores --

@@ -133,6 +133,7 @@ def new_row(entry: Entry) -> tuple[Any, ...]:
         pending.read,
         entry.due_ms,
         entry.queued_ms,
+        pending.first_commit_ms or entry.queued_ms,
         entry.rank,
     )
 
@@ -151,6 +152,7 @@ def entry_row(entry: Entry, died_ms: int = 0) -> tuple[Any, ...]:
         entry.tries,
         entry.due_ms,
         entry.queued_ms,
+        entry.pending.first_commit_ms or entry.queued_ms,
         entry.rank,
         pending_blob(entry.later) if entry.later is not None else None,
         entry.later_first_ms,

@@ -417,6 +417,10 @@ class Store:
         """For each Marketo lead id, the living Leads and Contacts that stand behind it."""
         return await self.submit(lambda tx: beside.sharers(tx, marketo_ids))
 
+    async def shared(self, persons: Sequence[tuple[str, Key]]) -> dict[str, list[Record]]:
+        """As `sharers`, for those of the Marketo lead ids behind which others stand than the record named with each."""
+        return await self.submit(lambda tx: beside.shared(tx, persons))
+
     async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """For each Marketo lead id behind which gone records stand, the Marketo fields that were filled for these."""
         return await self.submit(lambda tx: beside.kept_people(tx, marketo_ids))

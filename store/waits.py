@@ -17,6 +17,9 @@ from store.writer import Transaction
 
 async def records(tx: Transaction, keys: Iterable[Key]) -> dict[Key, Record]:
     """The known records among the keys."""
+    keys = list(keys)
+    if not keys:
+        return {}
     return {record.key: record for record in await read_records(tx, "records_by_key", keys_json(keys))}
 
 
@@ -135,6 +138,13 @@ async def _free_parent_deletes(tx: Transaction, entries: Sequence[Entry], known:
     deletes = [entry for entry in found if entry.pending.kind == "delete" and entry.state == "open"]
     if deletes:
         await work_out(tx, deletes, await records(tx, [entry.key for entry in deletes]), now_ms)
+
+
+async def end(tx: Transaction, entry_ids: Iterable[int]) -> None:
+    """These entries are done: they go, with what they wait for."""
+    ids = list_json(entry_ids)
+    await tx.run("delete_waits", ids)
+    await tx.run("delete_entries", ids)
 
 
 async def let_go(tx: Transaction, keys: Sequence[Key]) -> None:

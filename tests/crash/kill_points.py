@@ -352,7 +352,7 @@ READS = frozenset(
         *("at_work", "backlog", "count_blocked", "count_dead", "count_loaded", "count_people", "cuts"),
         *("dead_content", "dead_letters", "going", "holds", "holes", "ids_after", "ids_due", "in_doubt", "intervals"),
         *("kept_people", "last_written", "lives_on", "old_role_keys", "next_due", "next_read_due", "next_score_due", "note"),
-        *("parents_among", "perhaps_created", "due_kinds", "marketo_ids", "people", "records", "replay", "sharers"),
+        *("parents_among", "perhaps_created", "due_kinds", "marketo_ids", "people", "records", "replay", "shared", "sharers"),
         *("sharing_role", "stream"),
     }
 )

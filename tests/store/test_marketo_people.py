@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from store.model import PERSON_GONE
-from tests.store.outbox_steps import CONTACT, LEAD, SECOND, Outbox, event, row
+from store.model import PERSON_GONE, Key, Record
+from store.rows import record_row
+from tests.store.outbox_steps import CONTACT, LEAD, SECOND, Outbox, event, row, sf_id
 
 
 async def refused_as_gone(outbox: Outbox, marketo_id: str = "17") -> None:
@@ -82,3 +83,19 @@ async def test_who_were_joined_before_stay_so_when_they_meet_a_third(outbox: Out
     await outbox.store.merge_people("17", ["16"], outbox.now_ms)
     await outbox.store.meet_people("20", ["17"], outbox.now_ms)
     assert [(await outbox.record(*key)).joined for key in (("Contact", CONTACT), ("Lead", LEAD))] == ["20", "20"]
+
+
+async def test_who_shares_a_person_is_told_from_who_has_it_alone(outbox: Outbox) -> None:
+    contact: Key = ("Contact", CONTACT)
+    lead: Key = ("Lead", LEAD)
+    other: Key = ("Lead", sf_id("Lead", 9))
+    await outbox.synced(*contact, {"LastName": "Lee"}, marketo_id="17")
+    await outbox.synced(*lead, {"LastName": "Lee"}, marketo_id="17")
+    await outbox.synced(*other, {"LastName": "Ito"}, marketo_id="18")
+    shared = outbox.store.shared
+    found = await shared([("17", contact), ("17", lead), ("18", other), ("19", other)])
+    assert (list(found), sorted(record.key for record in found["17"])) == (["17"], [contact, lead])
+    comes = await shared([("18", contact)])
+    assert [record.key for record in comes["18"]] == [other], "one alone is somebody else for whoever comes to it"
+    await outbox.store.submit(lambda tx: tx.run_many("put_record", [record_row(Record(*lead, state="deleted", marketo_id="17"))]))
+    assert await shared([("17", contact)]) == {}, "a gone one shares with nobody"

@@ -14,7 +14,7 @@ WHOLE_TABLE = re.compile(r"SCAN (?!k\b|o\b|f\b|n\b|r\b|json_each\b)(?P<table>\w+
 
 SCANS = {
     "in_flight": "SCAN entry USING INDEX entry_in_flight",
-    "deletes_in_flight": "SCAN entry USING INDEX entry_in_flight",
+    "deletes_in_flight": "SCAN entry USING INDEX entry_going",
     "parents_in_flight": "SCAN e USING INDEX entry_in_flight",
     "count_dead": "SCAN entry USING INDEX entry_dead",
     "put_score": "SCAN CONSTANT ROW",
@@ -49,7 +49,6 @@ INDEXES = {
     "entries_of": "sqlite_autoindex_entry_1 (object=? AND record_id=?)",
     "entries_after": "sqlite_autoindex_entry_1 (object=? AND record_id>?)",
     "waits_of": "PRIMARY KEY (entry_id=?)",
-    "accept": "PRIMARY KEY (object=? AND record_id=?)",
     "accept_as": "PRIMARY KEY (object=? AND record_id=?)",
     "delete_entries": "INTEGER PRIMARY KEY",
     "delete_waits": "PRIMARY KEY (entry_id=?)",
@@ -73,6 +72,7 @@ INDEXES = {
     "bring_entries_near": "entry_ready (object=? AND kind=? AND rank=? AND due_ms>?)",
     "bring_scores_near": "score_due (due_ms>?)",
     "people_by_marketo_id": "record_marketo (marketo_id=?",
+    "shared_people": "USING COVERING INDEX record_marketo (marketo_id=?",
     "forget_filled": "record_marketo (marketo_id=?",
     "kept_people": "record_marketo (marketo_id=?",
     "people_after": "record_marketo (marketo_id>?)",

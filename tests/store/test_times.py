@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from store.model import Change, Dead, Record, Replay, Retry
+from store.model import Ack, Change, Dead, Record, Replay, Retry, Unreadable
 from store.rows import record_row
 from store.scores import ScoreRow
 from store.store import Store
@@ -65,3 +65,17 @@ async def test_what_is_due_beyond_any_wait_is_brought_near(outbox: Outbox) -> No
     assert await store.bring_near(NOW + 60_000 - HOUR - 1, NOW + 2) == 2
     rows = await store.last_written([("Lead", "00QA")])
     assert rows["Lead", "00QA"].due_ms == NOW + 2
+
+
+async def test_the_oldest_change_is_as_old_as_its_commit_and_else_as_its_place_in_the_queue(outbox: Outbox) -> None:
+    store = outbox.store
+    await store.take([Change("Account", "001A", fields={"Name": "A"}, whole=True, commit_ms=NOW - 5)], None, NOW)
+    await store.take([], None, NOW - HOUR, unreadable=[Unreadable("/data", 8, "{ no JSON", "cause")])
+    assert [row[0] for row in await outbox.rows("oldest_commit")] == [NOW - 5], "dead letters are not delivered any more"
+    await store.take([Change("Account", "001B", fields={"Name": "B"}, whole=True)], None, NOW - 9)
+    assert [row[0] for row in await outbox.rows("oldest_commit")] == [NOW - 9]
+    await store.shift_times(-100, "clock", {"at": 1})
+    assert [row[0] for row in await outbox.rows("oldest_commit")] == [NOW - 109], "our clock moved"
+    claimed = await store.claim("Account", "upsert", most=9, now_ms=NOW, linger_ms=0)
+    await store.finish([Ack(each.entry.entry_id, each.entry.key) for each in claimed if each.record.record_id == "001B"], NOW)
+    assert [row[0] for row in await outbox.rows("oldest_commit")] == [NOW - 5], "and not Salesforce's"

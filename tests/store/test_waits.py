@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from store import waits
 from store.intake import ReadResult
 from store.model import Change
+from store.rows import keys_json
 from tests.store.outbox_steps import (
     ACCOUNT,
     CONTACT,
@@ -264,3 +266,11 @@ async def test_a_child_that_comes_back_does_not_hold_the_parents_delete_for_good
     await outbox.take(event("Contact", CONTACT, read="undeleted", commit_ms=NOON + 10 * SECOND))
     await outbox.read(row("Contact", CONTACT, NOON_S + 10, refs=owned_by(None, account=ACCOUNT)))
     assert len(await outbox.ready()) == 1
+
+
+async def test_what_is_done_leaves_nothing_behind_that_it_waited_for(outbox: Outbox) -> None:
+    await outbox.take(whole("Contact", CONTACT, refs=owned_by(account=ACCOUNT)))
+    (waiting,) = await outbox.rows("entries_by_key", keys_json([("Contact", CONTACT)]))
+    assert [row["blocked"] for row in await outbox.rows("count_blocked")] == [1]
+    await outbox.store.submit(lambda tx: waits.end(tx, [waiting["entry_id"]]))
+    assert [row["blocked"] for row in await outbox.rows("count_blocked")] == [0]
