@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -180,6 +180,7 @@ _READ_ONLY = frozenset(name.lower() for name in READ_ONLY)
 LENGTHS: Mapping[tuple[ObjectName, str], int] = {("Opportunity", "description"): 2000, ("OpportunityContactRole", "role"): 50}
 TEXT_LENGTH = 255  # what Marketo takes where the describe gives no length
 
+COMBINATIONS_KEPT = 1024  # of fields that changed together
 TRUE_ONLY = frozenset({"unsubscribed"})
 
 
@@ -251,15 +252,26 @@ class ObjectMapping:
     missing: tuple[str, ...] = ()
     if_empty: frozenset[str] = field(init=False)
     """The Marketo fields that are filled only where they are empty."""
+    _touched: dict[tuple[str, ...], Sequence[tuple[str, Target]]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Look once which those are."""
         names = frozenset(target.name for target in self.targets.values() if target.policy == "if_empty")
         object.__setattr__(self, "if_empty", names)
 
-    def touched(self, sources: Collection[str]) -> Iterable[tuple[str, Target]]:
-        """The targets of these Salesforce fields, in the mapping's order."""
-        return [(source, target) for source, target in self.targets.items() if source in sources]
+    def touched(self, sources: Iterable[str]) -> Sequence[tuple[str, Target]]:
+        """The targets of these Salesforce fields, in the mapping's order. Many changes are of the same few fields."""
+        names = tuple(sources)
+        found = self._touched.get(names)
+        if found is None:
+            if len(self._touched) >= COMBINATIONS_KEPT:
+                self._touched.clear()
+            asked = frozenset(names)
+            found = [(source, target) for source, target in self.targets.items() if source in asked]
+            self._touched[names] = found
+        return found
 
     def names_of(self, sources: Iterable[str]) -> frozenset[str]:
         """The Marketo fields of these Salesforce fields."""

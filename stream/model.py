@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
+from store.values import value
 from stream.compound import flat_names, flatten
 
 ChangeType = Literal[
@@ -37,7 +37,7 @@ class DecodeError(ValueError):
     """An event that cannot be understood; the text says why, without any of its values."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChangeEvent:
     """One change event. `fields` are flat, each a value that can be kept.
 

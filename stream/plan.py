@@ -17,6 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from store.model import PEOPLE, Claimed, Key, ObjectName, Record, RecordState, Ref
+from store.values import value
 from stream.filters import RecordFilter
 from stream.ids import id_of
 from stream.mapping import EXTERNAL_ID, LENGTHS, REF_FIELD, REFS_OF, ObjectMapping, Target, ValueRefusedError, convert
@@ -35,7 +36,7 @@ class Rules:
     merge_people: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Upsert:
     """Fields for Marketo. `filled` and `emptied` are what the daemon answers for once it is accepted.
 
@@ -52,7 +53,7 @@ class Upsert:
     """Those of the fields that are sent only where Marketo has nothing in them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Remove:
     """Marketo is to forget this record; `key` is its delete key, `state` what becomes of it."""
 
@@ -60,14 +61,14 @@ class Remove:
     state: RecordState = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Merge:
     """The record was merged into this one of the same object, and the Marketo people are merged too."""
 
     winner: Key
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """Nothing is to be sent; `state` is what becomes of the record."""
 
@@ -76,14 +77,14 @@ class Done:
     keep_marketo_id: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Converted:
     """The lead lives on as this contact."""
 
     contact_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reread:
     """What is known does not suffice: read the record from Salesforce. `counted`: once, and then it is refused."""
 
@@ -91,7 +92,7 @@ class Reread:
     counted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refuse:
     """Marketo would not take it."""
 

@@ -128,6 +128,12 @@ class Foreseen:
             found.setdefault(marketo_id, []).extend(each for each in self._behind.get(marketo_id, []) if each.key not in known)
         return {marketo_id: people for marketo_id, people in found.items() if people}
 
+    async def shared(self, persons: Sequence[tuple[str, Key]]) -> dict[str, list[Record]]:
+        """The same, for those of the Marketo ids behind which others stand than the record named with each."""
+        found = await self.sharers([marketo_id for marketo_id, _ in persons])
+        others = {marketo_id for marketo_id, key in persons for record in found.get(marketo_id, []) if record.key != key}
+        return {marketo_id: people for marketo_id, people in found.items() if marketo_id in others}
+
     async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
         return await self.base.kept_people(marketo_ids)

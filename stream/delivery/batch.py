@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from store.model import PEOPLE, Claimed
+from store.values import value
 from stream.clock import Clock
 from stream.delivery.poison import Poison
 from stream.errors import StreamError
@@ -41,14 +42,15 @@ class Item:
     plan: Upsert | Remove
     body: dict[str, Any] = field(default_factory=dict)
     searched: bool = False
+    entry_id: int = field(init=False)
+    """The outbox entry's number."""
 
-    @property
-    def entry_id(self) -> int:
-        """The outbox entry's number."""
-        return self.claimed.entry.entry_id
+    def __post_init__(self) -> None:
+        """It is asked for again and again."""
+        self.entry_id = self.claimed.entry.entry_id
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """What became of one item: Marketo's result (acknowledged), or what to do about it; neither where it was not sent.
 

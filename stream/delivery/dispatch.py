@@ -213,9 +213,8 @@ class Dispatch:
         return heir is not None
 
     async def _passed_on(self, item: Item, settled: Settled) -> bool:
-        """Whether this is the mark of a deleted record, and another one carries its person on: then nothing is marked."""
-        record = item.claimed.record
-        passed_on = item.claimed.entry.pending.kind == "delete" and await self._pass_on(record, settled)
+        """Whether another record carries on the person of the deleted one that is to be marked: then nothing is marked."""
+        passed_on = await self._pass_on(item.claimed.record, settled)
         if passed_on:
             settled.add(carried_on(item))
         return passed_on
@@ -229,7 +228,12 @@ class Dispatch:
             items, unclear = await self.people_calls.theirs(items, settled, self.now_ms())
             self._settle(unclear, settled)
         removals = [item for item in items if isinstance(item.plan, Remove)]
-        upserts = [item for item in items if isinstance(item.plan, Upsert) and not await self._passed_on(item, settled)]
+        upserts = [
+            item
+            for item in items
+            if isinstance(item.plan, Upsert)
+            and (item.claimed.entry.pending.kind != "delete" or not await self._passed_on(item, settled))
+        ]
         if obj not in PEOPLE:
             upserts = await self._spared(obj, upserts, settled)
         if removals and obj == ROLE:

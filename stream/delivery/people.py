@@ -55,6 +55,10 @@ class Known(Protocol):
         """Living people behind Marketo ids."""
         ...
 
+    async def shared(self, persons: Sequence[tuple[str, Key]]) -> dict[str, list[Record]]:
+        """The same, for those of the Marketo ids behind which others stand than the record named with each."""
+        ...
+
     async def kept_people(self, marketo_ids: Sequence[str]) -> dict[str, frozenset[str]]:
         """Marketo fields of people who were kept, by Marketo ids, that gone records filled."""
         ...
@@ -349,10 +353,8 @@ class Resolver:
         before, nobody can tell any more whether they did: the others are looked for anew, and what they filled is answered for.
         Those to whom Salesforce gives the same new email stay together.
         """
-        others = await self.store.sharers([marketo_id for _, marketo_id in found]) if found else {}
-        emails = await self._emails_of(
-            {marketo_id for item, marketo_id in found if others.get(marketo_id) and _tells_email(item)}
-        )
+        others = await self.store.shared([(marketo_id, item.claimed.record.key) for item, marketo_id in found]) if found else {}
+        emails = await self._emails_of({marketo_id for item, marketo_id in found if marketo_id in others and _tells_email(item)})
         found, alike = await self._alike(found, others, emails, resolution) if self.share else (found, {})
         taken: set[str] = set()
         for item, marketo_id in sorted(found, key=lambda each: order_of(each[0].claimed.record)):
@@ -405,7 +407,7 @@ class Resolver:
         moving = {
             item.entry_id: (item, others[own])
             for item, own in found
-            if len(others.get(own, ())) > (item.claimed.record.marketo_id == own)
+            if any(other.key != item.claimed.record.key for other in others.get(own, ()))
             and _tells_email(item)
             and (emails.get(own, email_of(item)) != email_of(item) or item.claimed.entry.pending.doubt)
         }

@@ -42,7 +42,7 @@ class Poison:
 
     def note(self, code: str = "") -> None:
         """One more record was judged: refused for itself with this code, or accepted. Nothing counts once it is stopped."""
-        if self.stopped:
+        if self.diagnosis is not None:
             return
         if len(self._codes) == WINDOW and self._codes[0]:
             self._refused[self._codes[0]] -= 1
