@@ -2,11 +2,15 @@
 
 The server, a process of its own, publishes as fast as it can to a client that is subscribed. The rival is the library's bare
 client, which parses each message and counts it. Both are timed from the first publish; the outbox until the last commit.
+
+Garbage is collected as seldom as in the daemon's process where its capture runs, and as Python does by itself where the bare
+client does. That client once more, with garbage collected as seldom, is told beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -24,6 +28,7 @@ from bench.setting import known_people, lead_ids, now_ms
 from store.store import Store
 from stream.capture import Capture
 from stream.changes import Echo
+from stream.cli.run import COLLECT_AFTER
 from stream.clock import SystemClock
 from stream.config.model import ObjectModes
 from stream.mapping import SourceFields, source_fields, wanted
@@ -105,9 +110,23 @@ async def flood(bayeux: BayeuxServer, ids: Sequence[str]) -> float:
     return began
 
 
+@contextmanager
+def collecting_as_the_daemon() -> Iterator[None]:
+    """Garbage that holds itself is looked for as seldom as `msi-stream run` has it."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 async def ours(ids: Sequence[str]) -> float:
     """Into the outbox."""
-    with tempfile.TemporaryDirectory() as folder:
+    with collecting_as_the_daemon(), tempfile.TemporaryDirectory() as folder:
         async with server() as (bayeux, sign_in, _):
             store = await Store.open(Path(folder) / "store.db")
             await known_people(store, ids, [str(number) for number in range(len(ids))])
@@ -162,6 +181,12 @@ async def bare(ids: Sequence[str]) -> float:
     return len(ids) / seconds
 
 
+async def bare_as_ours(ids: Sequence[str]) -> float:
+    """Likewise, with the daemon's way to collect garbage."""
+    with collecting_as_the_daemon():
+        return await bare(ids)
+
+
 @contextmanager
 def no_word_of_cancelled_polls() -> Iterator[None]:
     """The library cancels its poll when it closes, and its own callback then fails with that: pages of it say nothing here."""
@@ -184,7 +209,15 @@ async def figures(size: Size) -> list[Figure]:
         print(f"capture is not measured: {reason}")
         return []
     ids = lead_ids(size.of(tiny=200, quick=5_000, whole=20_000))
+    seldom = "bare client, garbage collected as seldom as here"
     samples = await alternate(
-        {"capture": lambda: ours(ids), "bare client": lambda: bare(ids), "control": lambda: bare(ids)}, size.turns
+        {
+            "capture": lambda: ours(ids),
+            "bare client": lambda: bare(ids),
+            "control": lambda: bare(ids),
+            seldom: lambda: bare_as_ours(ids),
+        },
+        size.turns,
     )
-    return [Figure("capture", "events/s", "the bare library client", Target(0.8, 5_000), samples)]
+    others = {seldom: samples.pop(seldom)}
+    return [Figure("capture", "events/s", "the bare library client", Target(0.8, 5_000), samples, others=others)]

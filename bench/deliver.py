@@ -2,7 +2,8 @@
 
 The daemon, as `msi-stream run`, and the service are processes of their own. Both daemon and loop send updates of people whom
 Marketo has, 300 a call, with five calls under way, and remember each answer on disk (`synchronous=FULL`) before the records
-count as sent. What they send is new each time: values that Marketo has already would cost the service a third. Counted at the service: from the first call's arrival to the last answer.
+count as sent. What they send is new each time: values that Marketo has already would cost the service a third. Counted at the
+service: from the first call's arrival to the last answer.
 """
 
 from __future__ import annotations

@@ -48,6 +48,8 @@ class Taken:
 async def append(tx: Transaction, changes: Sequence[Change], now_ms: int) -> Taken:
     """Take the changes, in their order. The same change twice, and one older than what is known, changes nothing."""
     taken = Taken()
+    if not changes:
+        return taken
     keys = list(dict.fromkeys(change.key for change in changes))
     known = await waits.records(tx, keys)
     stood = {key: standing(record) for key, record in known.items()}
@@ -141,6 +143,8 @@ async def put_changed(tx: Transaction, records: Mapping[Key, Record], stood: Map
 
 async def _finish(tx: Transaction, entries: Sequence[Entry]) -> None:
     """These entries are done, and nobody waits for their records."""
+    if not entries:
+        return
     await waits.end(tx, [entry.entry_id for entry in entries])
     await waits.let_go(tx, [entry.key for entry in entries])
 

@@ -56,18 +56,21 @@ async def claim(
     linger_ms: int,
     rank: int = 0,
     leave_most: int = NO_END,
+    batches: int = 1,
 ) -> list[Claimed]:
-    """Take up to `most` ready entries of a rank, oldest first, or none while the batch is neither full nor old enough.
+    """Take up to `batches` batches of `most` ready entries of a rank, oldest first; one that is not full is taken only when it is
+    old enough.
 
     A batch of live changes that is not full is filled up with what a load brought: the call is made anyway. Where more than
     `leave_most` left their filter in a day, those of them that are still here are not taken.
     """
-    entries = await read_entries(tx, "ready", obj, kind, rank, now_ms, most)
-    if not entries or (len(entries) < most and entries[0].due_ms + linger_ms > now_ms):
-        return []
-    if rank == 0 and len(entries) < most:
-        entries += await read_entries(tx, "ready", obj, kind, 1, now_ms, most - len(entries))
-    return await _take(tx, entries, leave_most, now_ms)
+    entries = await read_entries(tx, "ready", obj, kind, rank, now_ms, most * batches)
+    over = len(entries) % most
+    if over and entries[-over].due_ms + linger_ms > now_ms:
+        del entries[-over:]
+    elif over and rank == 0:
+        entries += await read_entries(tx, "ready", obj, kind, 1, now_ms, most - over)
+    return await _take(tx, entries, leave_most, now_ms) if entries else []
 
 
 async def claim_reads(tx: Transaction, obj: ObjectName, *, most: int, now_ms: int, linger_ms: int) -> list[Entry]:

@@ -97,7 +97,8 @@ async def look(tx: Transaction, people: Sequence[Key], now_ms: int) -> None:
 
 async def resume(tx: Transaction, people: Sequence[Key], now_ms: int) -> None:
     """These are alive: where writing to them stopped because they were gone, it goes on."""
-    await tx.run("resume_scores", keys_json(people), _soon(now_ms))
+    if people:
+        await tx.run("resume_scores", keys_json(people), _soon(now_ms))
 
 
 async def copied(tx: Transaction, successors: Sequence[tuple[Key, Key]], now_ms: int) -> None:

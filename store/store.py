@@ -279,14 +279,23 @@ class Store:
         linger_ms: int,
         rank: int = 0,
         leave_most: int = outbox.NO_END,
+        batches: int = 1,
     ) -> list[Claimed]:
-        """A batch of ready entries of a rank, now in flight; empty while it is neither full nor old enough.
+        """So many batches of `most` ready entries of a rank, now in flight; none that is neither full nor old enough.
 
         `leave_most`: how many of an object may leave their filter in a day; those that are too many stay, and wait for a person.
         """
         return await self.submit(
             lambda tx: outbox.claim(
-                tx, obj, kind, most=most, now_ms=now_ms, linger_ms=linger_ms, rank=rank, leave_most=leave_most
+                tx,
+                obj,
+                kind,
+                most=most,
+                now_ms=now_ms,
+                linger_ms=linger_ms,
+                rank=rank,
+                leave_most=leave_most,
+                batches=batches,
             )
         )
 

@@ -5,9 +5,11 @@
                                  └─ the same works again ◀──┴─ the file cannot be written just now: undone, said, waited
 
 A caller that is cancelled only stops waiting: its work is finished and committed all the same, so no transaction is ever left
-open. Several pieces of work that wait at the same time share one commit, each inside a savepoint of its own. A piece of work may
-run more than once before it is committed: it begins from its arguments, which it leaves as they are, and from the database. It
-runs from end to end in SQLite's own thread, unless it calls back into the loop, and awaits nothing but its transaction.
+open. Several pieces of work that wait at the same time share one commit. Where one of them ends with an error, all are undone and
+run again, each inside a savepoint of its own: nothing is left of that one, and the others are as if it had not been there. A
+piece of work may run more than once before it is committed: it begins from its arguments, which it leaves as they are, and from
+the database. It runs from end to end in SQLite's own thread, unless it calls back into the loop, and awaits nothing but its
+transaction.
 """
 
 from __future__ import annotations
@@ -154,10 +156,18 @@ def _told(error: BaseException) -> Exception:
 
 
 async def _all(tx: Transaction, jobs: Sequence[_Job]) -> None:
-    """All of these pieces of work, and the commit."""
+    """All of these pieces of work, and the commit. Where one of them ends with an error, all are done again, each by itself."""
     await tx.order("BEGIN IMMEDIATE")
-    for job in jobs:
-        await _one(tx, job)
+    try:
+        for job in jobs:
+            job.result, job.error = await job.work(tx), None
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and is_of_the_file(error):
+            raise
+        await tx.order("ROLLBACK")
+        await tx.order("BEGIN IMMEDIATE")
+        for job in jobs:
+            await _one(tx, job)
     await tx.order("COMMIT")
 
 

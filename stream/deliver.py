@@ -35,6 +35,7 @@ ORDER: tuple[tuple[ObjectName, Kind], ...] = (
     *((obj, "upsert") for obj in LEVELS),
     *((obj, "delete") for obj in reversed(LEVELS)),
 )
+Due = set[tuple[ObjectName, Kind, int]]
 LIVE, LOADED = 0, 1  # live changes, and what a load brought
 FIELD_NOT_FOUND = "1006"  # the describe is out of date: unless asked again, every record would follow
 FRESHNESS_SECONDS = 300.0
@@ -98,10 +99,12 @@ class Deliver:
     accepted: int = 0
     not_ready: str = ""
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _calling: set[asyncio.Task[None]] = field(default_factory=set)
     _mappings: Mapping[ObjectName, ObjectMapping] = field(default_factory=dict)
     _draining: bool = False
     _stale_mappings: bool = False
     _turn: int = 0
+    _due: Due = field(default_factory=set)
     _gathering: dict[tuple[ObjectName, Kind], float] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -134,7 +137,7 @@ class Deliver:
         if self._draining or self._stale_mappings or self.dispatch.holds.held("deliver"):
             return 0
         if not self.pause:
-            return self.pace.concurrency.value - len(self._tasks)
+            return self.pace.concurrency.value - len(self._calling)
         probing = self.clock.monotonic() >= self.pause.until
         return 1 if probing and not self._tasks else 0
 
@@ -142,17 +145,30 @@ class Deliver:
         """As many batches as there are places, each kind in its turn: what is due again and again keeps no place from others."""
         if self._slots() <= 0:
             return
-        due = await self.store.due_kinds(self._now_ms(), self._ranks())  # one question instead of one for each kind
+        due, self._due = self._due, set()
+        if not (due and await self._start_due(group, due)):
+            await self._start_due(group, await self._due_kinds())  # one question instead of one for each kind
+
+    async def _start_due(self, group: asyncio.TaskGroup, due: Due) -> bool:
+        """Start batches of these kinds; whether there was one."""
+        started = False
         for rank in self._ranks():
             for place in [*range(self._turn, len(ORDER)), *range(self._turn)]:
                 obj, kind = ORDER[place]
-                while (obj, kind, rank) in due and self._may_go(obj, kind) and (claimed := await self._claim(obj, kind, rank)):
-                    task = group.create_task(self._deliver(obj, claimed, rank), name=f"deliver {obj}")
-                    self._tasks.add(task)
-                    task.add_done_callback(self._ended)
+                while (obj, kind, rank) in due and self._may_go(obj, kind) and (batches := await self._claim(obj, kind, rank)):
+                    started = True
+                    for claimed in batches:
+                        task = group.create_task(self._deliver(obj, claimed, rank), name=f"deliver {obj}")
+                        self._tasks.add(task)
+                        self._calling.add(task)
+                        task.add_done_callback(self._ended)
+                        if len(claimed) < self.pace.batch_size.value:
+                            self._gather(obj, kind, task)
                     self._turn = (place + 1) % len(ORDER) if self._slots() <= 0 else 0
-                    if len(claimed) < self.pace.batch_size.value:
-                        self._gather(obj, kind, task)
+        return started
+
+    async def _due_kinds(self) -> Due:
+        return await self.store.due_kinds(self._now_ms(), self._ranks())
 
     def _may_go(self, obj: ObjectName, kind: Kind) -> bool:
         """Whether there is a place, and none of the kind is under way that more should wait for."""
@@ -175,27 +191,42 @@ class Deliver:
         """What may go now: where the day's calls are short, a load's records go only in the calls of live ones."""
         return (LIVE,) if self.loads_wait() else (LIVE, LOADED)
 
-    async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
-        linger_ms = int(self.linger_seconds * 1000)
+    async def _claim(self, obj: ObjectName, kind: Kind, rank: int) -> list[list[Claimed]]:
+        """A batch for each place, claimed together: one after the other, each would wait for the disk before the next is asked.
+
+        Where all are full, more is likely to follow at once: what is due then is asked with it.
+        """
+        most, batches = self.pace.batch_size.value, self._slots()
         self.dispatch.holds.asked |= kind == "delete"  # who left may be held back by it
-        return await self.store.claim(
+        claiming = self.store.claim(
             obj,
             kind,
-            most=self.pace.batch_size.value,
+            most=most,
             now_ms=self._now_ms(),
-            linger_ms=linger_ms,
+            linger_ms=int(self.linger_seconds * 1000),
             rank=rank,
             leave_most=self.leave_most,
+            batches=batches,
         )
+        claimed, due = await asyncio.gather(claiming, self._due_kinds())
+        self._due = due if len(claimed) == most * batches else set()
+        return [claimed[begin : begin + most] for begin in range(0, len(claimed), most)]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._answered(task)
+
+    def _answered(self, task: asyncio.Task[None] | None) -> None:
+        """Its place is free: who comes next is claimed while what became of this one is written down."""
+        self._calling.discard(task)
         self._wake.set()
 
     async def _deliver(self, obj: ObjectName, claimed: Sequence[Claimed], rank: int) -> None:
         started = self.clock.monotonic()
         with pulse.batch(obj), background() if rank == LOADED else nullcontext():
-            settled = await self.dispatch.deliver(obj, claimed, self._mappings[obj])
+            settled = await self.dispatch.deliver(
+                obj, claimed, self._mappings[obj], lambda: self._answered(asyncio.current_task())
+            )
         self.accepted += settled.accepted
         self.freshness.add(settled.commits_ms, self.salesforce_now(), self.clock.monotonic())
         for dead in settled.dead:
@@ -233,7 +264,7 @@ class Deliver:
         """How long nothing can become due, unless somebody wakes the loop."""
         if self.pause:
             return max(min(self.pause.until - self.clock.monotonic(), LOOK_SECONDS), 0.05) if not self._tasks else LOOK_SECONDS
-        if len(self._tasks) >= self.pace.concurrency.value or self.dispatch.holds.held("deliver"):
+        if len(self._calling) >= self.pace.concurrency.value or self.dispatch.holds.held("deliver"):
             return LOOK_SECONDS
         due = await self.store.next_due(self._ranks())
         if due is None:

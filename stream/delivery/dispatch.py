@@ -6,7 +6,7 @@ claimed ──plan──▶ items ──▶ rounds that share no person or role 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -72,8 +72,13 @@ class Dispatch:
         """Milliseconds since the epoch."""
         return int(self.clock.now() * 1000)
 
-    async def deliver(self, obj: ObjectName, claimed: Sequence[Claimed], mapping: ObjectMapping) -> Settled:
-        """Send a claimed batch and write down what became of each entry; returns the sum of it."""
+    async def deliver(
+        self, obj: ObjectName, claimed: Sequence[Claimed], mapping: ObjectMapping, answered: Callable[[], None]
+    ) -> Settled:
+        """Send a claimed batch and write down what became of each entry; returns the sum of it.
+
+        `answered` is called where all is sent, went well, and is still to be written down.
+        """
         settled = Settled()
         items: list[Item] = []
         merging: dict[Key, list[Claimed]] = {}
@@ -94,20 +99,26 @@ class Dispatch:
         if obj in PEOPLE:
             items.sort(key=lambda item: order_of(item.claimed.record))
 
-        def replan(again: Claimed) -> Plan:
-            return plan(again, mapping, self.rules)
-
-        keys = {item.entry_id: _keys_of(item) for item in items}
-        for members in rounds(items, lambda item: keys[item.entry_id]):
-            async with self.exclusion.hold(key for item in members for key in keys[item.entry_id]) as held:
-                await self._round(obj, members, held, settled, replan)
-                await self._write(settled)
+        await self._in_rounds(obj, items, settled, lambda again: plan(again, mapping, self.rules), answered)
         await self._write(settled)
         if obj in PEOPLE:
             await self.people_calls.release(settled, self.now_ms())
         if settled.suspects:
             self.suspicion.set()
         return settled
+
+    async def _in_rounds(
+        self, obj: ObjectName, items: Sequence[Item], settled: Settled, replan: Replan, answered: Callable[[], None]
+    ) -> None:
+        """Send the items, those that share a person or a role one after the other."""
+        keys = {item.entry_id: _keys_of(item) for item in items}
+        parts = rounds(items, lambda item: keys[item.entry_id])
+        for members in parts:
+            async with self.exclusion.hold(key for item in members for key in keys[item.entry_id]) as held:
+                await self._round(obj, members, held, settled, replan)
+                if members is parts[-1] and settled.is_plain:
+                    answered()
+                await self._write(settled)
 
     async def _sort(self, claimed: Claimed, planned: Plan, items: list[Item], settled: Settled) -> None:
         """What is to be sent goes to the items; everything else is settled, or goes back where the flow is poisoned."""

@@ -42,6 +42,11 @@ class Settled:
     commits_ms: list[int] = field(default_factory=list)
     dead: list[Dead] = field(default_factory=list)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was said so far that others should know before they are sent."""
+        return self.pause is None and not self.dead
+
     def take(self, part: Settled) -> None:
         """What became of some more."""
         for outcome in part.outcomes:

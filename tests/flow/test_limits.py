@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from sandbox.salesforce.seed import seed_org
+from store.store import Store
 from tests.flow.scenes import company, deal, lead_of
 from tests.flow.world import World, world
 
@@ -141,3 +146,75 @@ async def test_salesforces_daily_calls_end_and_streaming_goes_on(tmp_path: Path)
         here.org.api_calls.limit = 100_000
         await here.until_quiet(seconds=60)
         assert not await here.dead()
+
+
+class SlowStore:
+    """Writes down what became of a batch only when it may; counts what had been sent each time."""
+
+    def __init__(self, here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.here, self.may = here, asyncio.Event()
+        self.sent_before: list[int] = []
+        self._finish = Store.finish
+
+        def finish(store: Store, *given: Any, **more: Any) -> Any:
+            return self.finish(store, *given, **more)
+
+        monkeypatch.setattr(Store, "finish", finish)
+
+    @property
+    def sent(self) -> int:
+        """How many companies Marketo was sent by now."""
+        return sum(write.object == "company" for write in self.here.instance.journal)
+
+    async def finish(self, store: Store, *given: Any, **more: Any) -> Any:
+        """In place of `Store.finish`."""
+        await self.may.wait()
+        self.sent_before.append(self.sent)
+        return await self._finish(store, *given, **more)
+
+
+async def thirty_accounts(here: World) -> list[str]:
+    """They are in Marketo already, with their owner."""
+    here.touch_built_in_users()
+    made = [here.org.create("Account", {"Name": f"A{number}", "Phone": "1"}) for number in range(30)]
+    await here.start()
+    await here.until_quiet()
+    return made
+
+
+async def test_the_next_batch_goes_while_what_became_of_the_last_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path, deliver__batch_size=10, marketo__concurrency=1, deliver__linger_seconds=0.0) as here:
+        accounts = await thirty_accounts(here)
+        disk = SlowStore(here, monkeypatch)
+        before = disk.sent
+        for each in accounts:
+            here.org.update("Account", each, {"Phone": "2"})
+        await here.until(lambda: disk.sent == before + 30)
+        assert here.marketo.limits.highest_concurrency == 1
+        assert not disk.sent_before, "something was written down already"
+        disk.may.set()
+        await here.until_quiet()
+        assert not await here.dead()
+
+
+async def test_nothing_more_goes_before_it_is_written_down_that_a_record_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a field that Marketo has no longer: who is sent before that is known is refused as well."""
+    async with world(tmp_path, deliver__batch_size=10, marketo__concurrency=1, deliver__linger_seconds=0.0) as here:
+        accounts = await thirty_accounts(here)
+        disk = SlowStore(here, monkeypatch)
+        before = disk.sent
+        refused = here.instance.refuse(
+            "company", lambda fields: fields.get("mainPhone") == "2", "1006", "Field not found", times=10
+        )
+        for each in accounts:
+            here.org.update("Account", each, {"Phone": "2"})
+        await here.until(lambda: refused.hits == 10)
+        await here.clock.sleep(0.3)  # time enough for who would go too early
+        disk.may.set()
+        await here.until(lambda: disk.sent == before + 20)
+        assert disk.sent_before[0] == before
+        assert len(await here.dead()) == 10

@@ -241,7 +241,7 @@ async def test_none_of_the_scores_that_were_copied_to_a_contact_is_kept_where_it
         goes_first: Key = (first, leads[0] if first == "Lead" else made.contact_id)
         claim = Deliver._claim
 
-        async def in_turn(loop: Deliver, obj: ObjectName, kind: Kind, rank: int) -> list[Claimed]:
+        async def in_turn(loop: Deliver, obj: ObjectName, kind: Kind, rank: int) -> list[list[Claimed]]:
             if obj in {"Lead", "Contact"} and obj != first:
                 record = (await loop.store.records([goes_first])).get(goes_first)
                 if record is None or record.state != ("converted" if first == "Lead" else "synced"):

@@ -89,15 +89,28 @@ class BatchMachine(StoreMachine):
             return []
         return first + (self._ready(1)[: most - len(first)] if rank == 0 else [])
 
-    @rule(rank=st.sampled_from([0, 0, 1]), most=st.integers(1, 6), linger_ms=LINGER_MS)
-    def claim(self, rank: int, most: int, linger_ms: int) -> None:
-        wanted = self._batch(rank, most, linger_ms)
-        work = self.outbox.store.claim("Lead", "upsert", most=most, now_ms=self.now_ms, linger_ms=linger_ms, rank=rank)
+    def _batches(self, rank: int, most: int, linger_ms: int, batches: int) -> list[Key]:
+        """What so many claims would take that follow one another."""
+        taken: list[Key] = []
+        for _ in range(batches):
+            batch = self._batch(rank, most, linger_ms)
+            taken += batch
+            for key in batch:
+                self.model[key].state = "in_flight"
+            if len(batch) < most:
+                break
+        return taken
+
+    @rule(rank=st.sampled_from([0, 0, 1]), most=st.integers(1, 6), linger_ms=LINGER_MS, batches=st.sampled_from([1, 1, 2, 3]))
+    def claim(self, rank: int, most: int, linger_ms: int, batches: int) -> None:
+        wanted = self._batches(rank, most, linger_ms, batches)
+        work = self.outbox.store.claim(
+            "Lead", "upsert", most=most, now_ms=self.now_ms, linger_ms=linger_ms, rank=rank, batches=batches
+        )
         claimed = self._run(work)
         assert [each.entry.key for each in claimed] == wanted
         for each in claimed:
             assert each.entry.pending.fields["Title"], "nothing to send"
-            self.model[each.entry.key].state = "in_flight"
             self.flying[each.entry.key] = each
 
     @precondition(lambda self: self.flying)
@@ -130,7 +143,7 @@ class BatchMachine(StoreMachine):
     def a_round(self, rank: int, most: int, answers: list[str], keys: list[Key], loaded: bool) -> None:
         """A batch goes out, some change meanwhile, and it is answered: what rules one by one seldom come to."""
         self.arrive(keys=keys, loaded=loaded)
-        self.claim(rank=rank, most=most, linger_ms=0)
+        self.claim(rank=rank, most=most, linger_ms=0, batches=1)
         if self.flying:
             self.arrive(keys=[*self.flying][::2], loaded=loaded)
             self.answered(answers=answers, wait_ms=0)
