@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -29,11 +29,18 @@ class Calls:
     came: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
-    async def deliver(self, obj: ObjectName, claimed: Sequence[Claimed], mapping: object) -> Settled:  # noqa: ARG002 - the loop's
+    async def deliver(
+        self,
+        obj: ObjectName,  # noqa: ARG002 - the loop's
+        claimed: Sequence[Claimed],
+        mapping: object,  # noqa: ARG002 - the loop's
+        answered: Callable[[], None],
+    ) -> Settled:
         """One call."""
         self.made.append([each.entry.record_id for each in claimed])
         self.came.set()
         await self.answers.acquire()
+        answered()
         acks = [Ack(each.entry.entry_id, each.entry.key, marketo_id="1", did="created") for each in claimed]
         await self.outbox.store.finish(acks, self.outbox.now_ms)
         return Settled()
