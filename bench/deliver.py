@@ -120,7 +120,7 @@ async def rate(remote: Remote, expected: int) -> float:
 
 async def figures(size: Size) -> list[Figure]:
     """The row."""
-    ids = lead_ids(size.of(tiny=300, quick=4_500, whole=15_000))
+    ids = lead_ids(size.of(tiny=300, quick=3_000, whole=15_000))
     runs = count(1)
     async with services() as remote:
         marketo_ids = await remote.ask("people", external_ids=ids)
