@@ -28,7 +28,7 @@ from bench.setting import known_people, lead_ids, now_ms
 from store.store import Store
 from stream.capture import Capture
 from stream.changes import Echo
-from stream.cli.run import COLLECT_AFTER
+from stream.cli.run import collect_less_often
 from stream.clock import SystemClock
 from stream.config.model import ObjectModes
 from stream.mapping import SourceFields, source_fields, wanted
@@ -115,8 +115,7 @@ def collecting_as_the_daemon() -> Iterator[None]:
     """Garbage that holds itself is looked for as seldom as `msi-stream run` has it."""
     before = gc.get_threshold()
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    collect_less_often()
     try:
         yield
     finally:

@@ -67,7 +67,7 @@ def run(ctx: click.Context, config: Path | None) -> None:
     if not in_terminal():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     try:
-        _collect_less_often()
+        collect_less_often()
         notify = Notify.of(os.environ, os.getpid())
         beside = partial(_beside, config=loaded.path, set_logs=set_logs)
         with take_libraries(shows_words=loaded.settings.log.level == "debug"):
@@ -79,7 +79,7 @@ def run(ctx: click.Context, config: Path | None) -> None:
         ctx.exit(_tell_all(group))
 
 
-def _collect_less_often() -> None:
+def collect_less_often() -> None:
     """Garbage that holds itself is looked for after so many new objects, and not among what is loaded once: a batch makes some
     thousands that all go by themselves. It took a tenth of the processor time of a delivery (docs/performance.md).
     """

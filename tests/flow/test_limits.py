@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,24 +175,29 @@ class SlowStore:
         return await self._finish(store, *given, **more)
 
 
-async def thirty_accounts(here: World) -> list[str]:
-    """They are in Marketo already, with their owner."""
-    here.touch_built_in_users()
-    made = [here.org.create("Account", {"Name": f"A{number}", "Phone": "1"}) for number in range(30)]
-    await here.start()
-    await here.until_quiet()
-    return made
+@asynccontextmanager
+async def thirty_accounts(folder: Path) -> AsyncIterator[tuple[World, Callable[[], None]]]:
+    """They are in Marketo already, with their owner, ten go in a call, and one call at a time; and what edits all of them."""
+    async with world(folder, deliver__batch_size=10, marketo__concurrency=1, deliver__linger_seconds=0.0) as here:
+        here.touch_built_in_users()
+        made = [here.org.create("Account", {"Name": f"A{number}", "Phone": "1"}) for number in range(30)]
+        await here.start()
+        await here.until_quiet()
+
+        def edit() -> None:
+            for each in made:
+                here.org.update("Account", each, {"Phone": "2"})
+
+        yield here, edit
 
 
 async def test_the_next_batch_goes_while_what_became_of_the_last_is_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with world(tmp_path, deliver__batch_size=10, marketo__concurrency=1, deliver__linger_seconds=0.0) as here:
-        accounts = await thirty_accounts(here)
+    async with thirty_accounts(tmp_path) as (here, edit):
         disk = SlowStore(here, monkeypatch)
         before = disk.sent
-        for each in accounts:
-            here.org.update("Account", each, {"Phone": "2"})
+        edit()
         await here.until(lambda: disk.sent == before + 30)
         assert here.marketo.limits.highest_concurrency == 1
         assert not disk.sent_before, "something was written down already"
@@ -203,15 +210,13 @@ async def test_nothing_more_goes_before_it_is_written_down_that_a_record_was_ref
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be a field that Marketo has no longer: who is sent before that is known is refused as well."""
-    async with world(tmp_path, deliver__batch_size=10, marketo__concurrency=1, deliver__linger_seconds=0.0) as here:
-        accounts = await thirty_accounts(here)
+    async with thirty_accounts(tmp_path) as (here, edit):
         disk = SlowStore(here, monkeypatch)
         before = disk.sent
         refused = here.instance.refuse(
             "company", lambda fields: fields.get("mainPhone") == "2", "1006", "Field not found", times=10
         )
-        for each in accounts:
-            here.org.update("Account", each, {"Phone": "2"})
+        edit()
         await here.until(lambda: refused.hits == 10)
         await here.clock.sleep(0.3)  # time enough for who would go too early
         disk.may.set()
